@@ -1,0 +1,118 @@
+//! What can go wrong with a network, its file or its device.
+
+use std::path::PathBuf;
+
+/// Errors of this crate, grouped by cause.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// A file could not be read or written.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was attempted: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The bytes are no safetensors file.
+    #[error("`{origin}` is not a valid safetensors file: {reason}")]
+    Malformed {
+        /// File name or description of the bytes.
+        origin: String,
+        /// What the parser found.
+        reason: String,
+    },
+    /// The tensors are not those of the architecture.
+    #[error("`{origin}` does not fit the architecture: {}", complaints.join("; "))]
+    Mismatch {
+        /// File name or description of the bytes.
+        origin: String,
+        /// One sentence per missing, unused or misshapen tensor.
+        complaints: Vec<String>,
+    },
+    /// A tensor is stored in a type that a network cannot hold.
+    #[error("tensor `{tensor}` has dtype {got}, expected one of F16, BF16, F32, F64")]
+    Dtype {
+        /// The tensor.
+        tensor: String,
+        /// Its dtype.
+        got: String,
+    },
+    /// A tensor holds NaN or an infinity.
+    #[error("tensor `{tensor}` holds {value} at position {position}, expected finite numbers")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Position in row-major order.
+        position: usize,
+        /// The offending number.
+        value: f64,
+    },
+    /// A name that the checkpoint or the network lacks.
+    #[error("no {kind} named `{name}`; known: {}", known.join(", "))]
+    Unknown {
+        /// What was looked up: `tensor`, `layer`, `activation`, `device`.
+        kind: &'static str,
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// An operand does not have the shape that an operation needs.
+    #[error("{at}: expected shape {expected}, got {got:?}")]
+    Shape {
+        /// Node, layer or function.
+        at: String,
+        /// The shape needed, `*` for any extent.
+        expected: String,
+        /// The shape given.
+        got: Vec<usize>,
+    },
+    /// The architecture cannot be told from the checkpoint.
+    #[error("cannot tell the architecture of `{origin}`: {reason}")]
+    Architecture {
+        /// File name or description of the bytes.
+        origin: String,
+        /// Why.
+        reason: String,
+    },
+    /// A node has no linear piece at the given input.
+    #[error(
+        "node `{node}` ({op}) has no linear piece at example {example}: repair it sequentially"
+    )]
+    NoLinearPiece {
+        /// The node.
+        node: String,
+        /// Its operator.
+        op: String,
+        /// Index in the batch.
+        example: usize,
+    },
+    /// The device is not in this build, or the machine has none.
+    #[error("device `{device}` is not available: {reason}")]
+    Device {
+        /// The device asked for.
+        device: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// The backend failed to run or to return data.
+    #[error("the backend failed at {at}: {reason}")]
+    Backend {
+        /// The operation.
+        at: &'static str,
+        /// The backend's message.
+        reason: String,
+    },
+}
+
+impl NetworkError {
+    pub(crate) fn shape(at: impl Into<String>, expected: impl Into<String>, got: &[usize]) -> Self {
+        Self::Shape {
+            at: at.into(),
+            expected: expected.into(),
+            got: got.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Multilayer perceptrons in the layout of PyTorch's `nn.Sequential`.
+//!
+//! Layers are named `0`, `2`, `4`, ...; the activations between them `1`, `3`,
+//! ... hold no tensors. Widths come from the tensors, the activation from the
+//! checkpoint's metadata key `activation` (ReLU when it is absent, as in the
+//! networks of the verification literature); the last layer has none. The
+//! metadata key `output` = `softmax` appends one.
+//!
+//! Parity: logits of the 3x100, 9x100 and 9x200 MNIST networks equal PyTorch's
+//! stored float64 logits to 1e-12 in f64 and its float32 logits to 1e-5 of the
+//! logit scale in f32 (`tests/parity.rs`).
+
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand::distr::{Distribution, Uniform};
+use rand_chacha::ChaCha8Rng;
+
+use crate::ops::{Linear, Op};
+use crate::{Activation, Checkpoint, Graph, NetworkError};
+
+/// The graph of a checkpoint.
+///
+/// # Errors
+/// [`NetworkError::Architecture`] when there is no tensor `<n>.weight`, when one
+/// is not a matrix, or when consecutive widths do not chain;
+/// [`NetworkError::Unknown`] for an activation that is not known.
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
+    let unclear = |reason: String| NetworkError::Architecture {
+        origin: checkpoint.origin().to_owned(),
+        reason,
+    };
+    let mut positions: Vec<usize> = checkpoint
+        .names()
+        .filter_map(|name| name.strip_suffix(".weight")?.parse().ok())
+        .collect();
+    positions.sort_unstable();
+    let mut sizes = Vec::new();
+    for position in &positions {
+        let name = format!("{position}.weight");
+        let &[outputs, inputs] = checkpoint.shape(&name)? else {
+            return Err(unclear(format!("tensor `{name}` is no matrix")));
+        };
+        match sizes.last() {
+            None => sizes.push(inputs),
+            Some(&width) if width == inputs => {}
+            Some(width) => {
+                return Err(unclear(format!(
+                    "tensor `{name}` reads {inputs} features, the layer before it gives {width}"
+                )));
+            }
+        }
+        sizes.push(outputs);
+    }
+    if sizes.is_empty() {
+        return Err(unclear(
+            "there is no tensor named `<number>.weight`".to_owned(),
+        ));
+    }
+    let activation = match checkpoint.metadata().get("activation") {
+        Some(name) => name.parse()?,
+        None => Activation::Relu,
+    };
+    let softmax = checkpoint
+        .metadata()
+        .get("output")
+        .is_some_and(|output| output == "softmax");
+    build(&positions, &sizes, activation, softmax)
+}
+
+fn build(
+    positions: &[usize],
+    sizes: &[usize],
+    activation: Activation,
+    softmax: bool,
+) -> Result<Graph, NetworkError> {
+    let mut graph = Graph::new(&sizes[..1]);
+    let mut last = 0;
+    for (i, position) in positions.iter().enumerate() {
+        let linear = Linear {
+            weight: format!("{position}.weight"),
+            bias: format!("{position}.bias"),
+            inputs: sizes[i],
+            outputs: sizes[i + 1],
+        };
+        last = graph.push(position.to_string(), Op::Linear(linear), &[last])?;
+        if i + 1 < positions.len() {
+            last = graph.push(
+                (position + 1).to_string(),
+                Op::Activation(activation),
+                &[last],
+            )?;
+        }
+    }
+    if softmax {
+        graph.push("softmax", Op::Softmax, &[last])?;
+    }
+    Ok(graph)
+}
+
+/// A randomly initialised perceptron with the given widths, input first:
+/// uniform in ±1/√inputs (PyTorch's default), the same for the same seed.
+///
+/// # Errors
+/// [`NetworkError::Shape`] for fewer than two widths or a width of zero.
+pub fn random(
+    sizes: &[usize],
+    activation: Activation,
+    seed: u64,
+) -> Result<Checkpoint, NetworkError> {
+    if sizes.len() < 2 || sizes.contains(&0) {
+        return Err(NetworkError::shape(
+            "perceptron widths",
+            "two or more, all positive",
+            sizes,
+        ));
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut tensors = Vec::new();
+    for (i, pair) in sizes.windows(2).enumerate() {
+        let (inputs, outputs) = (pair[0], pair[1]);
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let uniform = Uniform::new_inclusive(-bound, bound)
+            .map_err(|_| NetworkError::shape("perceptron widths", "finite bound", sizes))?;
+        let mut draw =
+            |count: usize| -> Vec<f32> { (0..count).map(|_| uniform.sample(&mut rng)).collect() };
+        tensors.push((
+            format!("{}.weight", 2 * i),
+            vec![outputs, inputs],
+            draw(outputs * inputs),
+        ));
+        tensors.push((format!("{}.bias", 2 * i), vec![outputs], draw(outputs)));
+    }
+    let metadata = BTreeMap::from([("activation".to_owned(), activation.name().to_owned())]);
+    Checkpoint::from_f32(&tensors, &metadata, "random perceptron")
+}

@@ -1,0 +1,272 @@
+//! A graph with its tensors on a device.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::{Checkpoint, Graph, Layer, NetworkError, Precision, Value, mlp};
+
+/// A tensor of a network, as burn's autodiff and optimizers see it.
+#[derive(Module, Debug)]
+pub enum Parameter {
+    /// `[features]`
+    Vector(Param<Tensor<1>>),
+    /// `[outputs, inputs]`
+    Matrix(Param<Tensor<2>>),
+}
+
+/// A network: graph, tensors, device.
+///
+/// It is a burn [`Module`]: optimizers of burn train its parameters.
+#[derive(Module, Debug)]
+pub struct Network {
+    parameters: Vec<Parameter>,
+    #[module(skip)]
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    graph: Graph,
+    layers: Vec<Layer>,
+    positions: BTreeMap<String, usize>,
+    device: Device,
+    precision: Precision,
+}
+
+impl Network {
+    /// Reads a file and loads it; the architecture is told from its tensors.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`] and [`Network::load`].
+    pub fn open(path: &Path, device: &Device, precision: Precision) -> Result<Self, NetworkError> {
+        Self::load(&Checkpoint::read(path)?, device, precision)
+    }
+
+    /// Loads a checkpoint whose architecture is told from its tensors.
+    ///
+    /// # Errors
+    /// [`NetworkError::Architecture`] when it cannot be told, and as
+    /// [`Network::from_graph`].
+    pub fn load(
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, NetworkError> {
+        Self::from_graph(mlp::graph(checkpoint)?, checkpoint, device, precision)
+    }
+
+    /// Loads the tensors of `graph` from a checkpoint.
+    ///
+    /// # Errors
+    /// [`NetworkError::Mismatch`] names every missing, unused and misshapen tensor.
+    pub fn from_graph(
+        graph: Graph,
+        checkpoint: &Checkpoint,
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, NetworkError> {
+        check_tensors(&graph, checkpoint)?;
+        let mut parameters = Vec::new();
+        let mut positions = BTreeMap::new();
+        for spec in graph.parameters() {
+            let value = Value::from_f64(
+                &checkpoint.tensor(&spec.name)?,
+                &spec.shape,
+                device,
+                precision,
+            )?;
+            positions.insert(spec.name, parameters.len());
+            parameters.push(match value {
+                Value::R1(t) => Parameter::Vector(Param::from_tensor(t)),
+                Value::R2(t) => Parameter::Matrix(Param::from_tensor(t)),
+                other => {
+                    return Err(NetworkError::shape(
+                        "parameter",
+                        "rank 1 or 2",
+                        &other.shape(),
+                    ));
+                }
+            });
+        }
+        let shared = Shared {
+            layers: graph.layers(),
+            graph,
+            positions,
+            device: device.clone(),
+            precision,
+        };
+        Ok(Self {
+            parameters,
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The graph.
+    pub fn graph(&self) -> &Graph {
+        &self.shared.graph
+    }
+
+    /// The weight-bearing layers in topological order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.shared.layers
+    }
+
+    /// The layer of that name.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] lists the layers there are.
+    pub fn layer(&self, name: &str) -> Result<&Layer, NetworkError> {
+        self.layers()
+            .iter()
+            .find(|layer| layer.name == name)
+            .ok_or_else(|| NetworkError::Unknown {
+                kind: "layer",
+                name: name.to_owned(),
+                known: self
+                    .layers()
+                    .iter()
+                    .map(|layer| layer.name.clone())
+                    .collect(),
+            })
+    }
+
+    /// The number of outputs: what the last layer on the way to the output gives.
+    pub fn classes(&self) -> usize {
+        self.layers().last().map_or(0, |layer| layer.outputs)
+    }
+
+    /// The device that it computes on.
+    pub fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    /// The precision that it computes in.
+    pub fn precision(&self) -> Precision {
+        self.shared.precision
+    }
+
+    /// A batch of inputs on this network's device: `inputs` holds `n` examples
+    /// of [`Graph::input_shape`] in row-major order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] when the numbers do not make whole examples.
+    pub fn batch(&self, inputs: &[f32]) -> Result<Value, NetworkError> {
+        let example: usize = self.graph().input_shape().iter().product();
+        if example == 0 || inputs.len() % example != 0 {
+            return Err(NetworkError::shape(
+                "network input",
+                format!("multiple of {example}"),
+                &[inputs.len()],
+            ));
+        }
+        let mut shape = vec![inputs.len() / example];
+        shape.extend(self.graph().input_shape());
+        Value::from_f32(inputs, &shape, self.device(), self.precision())
+    }
+
+    /// The numbers of a tensor in row-major order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] or [`NetworkError::Backend`].
+    pub fn tensor(&self, name: &str) -> Result<Vec<f64>, NetworkError> {
+        match self.parameter(name)? {
+            Parameter::Vector(p) => Value::R1(p.val()).to_vec(),
+            Parameter::Matrix(p) => Value::R2(p.val()).to_vec(),
+        }
+    }
+
+    /// A copy in which the given tensors hold other numbers.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] or [`NetworkError::Shape`].
+    pub fn with_tensors(&self, changes: &BTreeMap<String, Vec<f64>>) -> Result<Self, NetworkError> {
+        let mut copy = self.clone();
+        for (name, numbers) in changes {
+            let position = self.position(name)?;
+            let shape = match &self.parameters[position] {
+                Parameter::Vector(p) => p.val().dims().to_vec(),
+                Parameter::Matrix(p) => p.val().dims().to_vec(),
+            };
+            let value = Value::from_f64(numbers, &shape, self.device(), self.precision())?;
+            copy.parameters[position] = match value {
+                Value::R1(t) => Parameter::Vector(Param::from_tensor(t)),
+                Value::R2(t) => Parameter::Matrix(Param::from_tensor(t)),
+                other => {
+                    return Err(NetworkError::shape(
+                        format!("tensor `{name}`"),
+                        "rank 1 or 2",
+                        &other.shape(),
+                    ));
+                }
+            };
+        }
+        Ok(copy)
+    }
+
+    pub(crate) fn weights(
+        &self,
+        weight: &str,
+        bias: &str,
+    ) -> Result<(Tensor<2>, Tensor<1>), NetworkError> {
+        match (self.parameter(weight)?, self.parameter(bias)?) {
+            (Parameter::Matrix(w), Parameter::Vector(b)) => Ok((w.val(), b.val())),
+            _ => Err(NetworkError::shape(
+                format!("tensors `{weight}`, `{bias}`"),
+                "[*, *] and [*]",
+                &[],
+            )),
+        }
+    }
+
+    fn parameter(&self, name: &str) -> Result<&Parameter, NetworkError> {
+        Ok(&self.parameters[self.position(name)?])
+    }
+
+    fn position(&self, name: &str) -> Result<usize, NetworkError> {
+        self.shared
+            .positions
+            .get(name)
+            .copied()
+            .ok_or_else(|| NetworkError::Unknown {
+                kind: "tensor",
+                name: name.to_owned(),
+                known: self.shared.positions.keys().cloned().collect(),
+            })
+    }
+}
+
+/// Names every tensor that is missing, unused or misshapen.
+fn check_tensors(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), NetworkError> {
+    let specs = graph.parameters();
+    let mut complaints = Vec::new();
+    for spec in &specs {
+        match checkpoint.shape(&spec.name) {
+            Err(_) => complaints.push(format!(
+                "missing tensor `{}` of shape {:?}",
+                spec.name, spec.shape
+            )),
+            Ok(got) if got != spec.shape => complaints.push(format!(
+                "tensor `{}`: expected shape {:?}, got {got:?}",
+                spec.name, spec.shape
+            )),
+            Ok(_) => {}
+        }
+    }
+    for name in checkpoint.names() {
+        if !specs.iter().any(|spec| spec.name == name) {
+            complaints.push(format!("unused tensor `{name}`"));
+        }
+    }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(NetworkError::Mismatch {
+            origin: checkpoint.origin().to_owned(),
+            complaints,
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! Elementwise functions.
+//!
+//! A piecewise-linear one has, at every pre-activation where it is linear, a
+//! [`Piece`]: the slope there and the half-line on which that slope holds. All
+//! of them pass through the origin on every piece that is used here, so the
+//! frozen function is `z ↦ slope · z`.
+
+use std::str::FromStr;
+
+use burn::tensor::activation;
+
+use crate::value::map_value;
+use crate::{NetworkError, Value};
+
+/// An elementwise function.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `max(z, 0)`
+    Relu,
+    /// `max(z, slope · z)`
+    LeakyRelu {
+        /// Slope left of zero.
+        slope: f64,
+    },
+    /// `z · min(max(z + 3, 0), 6) / 6`
+    Hardswish,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `1 / (1 + exp(-z))`
+    Sigmoid,
+    /// `z · Φ(z)` with the error function.
+    Gelu,
+    /// `z / (1 + exp(-z))`
+    Silu,
+}
+
+/// The linear piece of an activation at a pre-activation `z`: the function is
+/// `slope · z` for every z with `side · z >= bound`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// Derivative on the piece.
+    pub slope: f64,
+    /// +1 for a piece that extends to the right, -1 to the left.
+    pub side: f64,
+    /// Where the piece ends, in units of `side · z`.
+    pub bound: f64,
+}
+
+impl Activation {
+    /// PyTorch's default slope of LeakyReLU.
+    pub const LEAKY_SLOPE: f64 = 0.01;
+
+    /// Every activation, in the order of the documentation.
+    pub const ALL: [Self; 7] = [
+        Self::Relu,
+        Self::LeakyRelu {
+            slope: Self::LEAKY_SLOPE,
+        },
+        Self::Hardswish,
+        Self::Tanh,
+        Self::Sigmoid,
+        Self::Gelu,
+        Self::Silu,
+    ];
+
+    /// The name used in checkpoint metadata.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::LeakyRelu { .. } => "leaky_relu",
+            Self::Hardswish => "hardswish",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::Gelu => "gelu",
+            Self::Silu => "silu",
+        }
+    }
+
+    /// Whether the function is made of linear pieces, at least somewhere.
+    pub fn has_linear_pieces(&self) -> bool {
+        matches!(self, Self::Relu | Self::LeakyRelu { .. } | Self::Hardswish)
+    }
+
+    /// The linear piece at `z`, if there is one. At a kink the right piece counts.
+    pub fn piece(&self, z: f64) -> Option<Piece> {
+        let right = |bound| Piece {
+            slope: 1.0,
+            side: 1.0,
+            bound,
+        };
+        let left = |slope, bound| Piece {
+            slope,
+            side: -1.0,
+            bound,
+        };
+        match *self {
+            Self::Relu if z >= 0.0 => Some(right(0.0)),
+            Self::Relu => Some(left(0.0, 0.0)),
+            Self::LeakyRelu { .. } if z >= 0.0 => Some(right(0.0)),
+            Self::LeakyRelu { slope } => Some(left(slope, 0.0)),
+            Self::Hardswish if z >= 3.0 => Some(right(3.0)),
+            Self::Hardswish if z <= -3.0 => Some(left(0.0, 3.0)),
+            _ => None,
+        }
+    }
+
+    /// Applies the function to every entry.
+    pub(crate) fn forward(&self, x: &Value) -> Value {
+        map_value!(x, t => {
+            let t = t.clone();
+            match *self {
+                Self::Relu => activation::relu(t),
+                Self::LeakyRelu { slope } => activation::leaky_relu(t, slope),
+                Self::Hardswish => activation::hard_swish(t),
+                Self::Tanh => activation::tanh(t),
+                Self::Sigmoid => activation::sigmoid(t),
+                Self::Gelu => activation::gelu(t),
+                Self::Silu => activation::silu(t),
+            }
+        })
+    }
+}
+
+impl FromStr for Activation {
+    type Err = NetworkError;
+
+    fn from_str(name: &str) -> Result<Self, NetworkError> {
+        Self::ALL
+            .into_iter()
+            .find(|activation| activation.name() == name)
+            .ok_or_else(|| NetworkError::Unknown {
+                kind: "activation",
+                name: name.to_owned(),
+                known: Self::ALL
+                    .map(|activation| activation.name().to_owned())
+                    .to_vec(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_where_the_slope_changes() {
+        let relu = Activation::Relu;
+        assert_eq!(
+            relu.piece(2.0),
+            Some(Piece {
+                slope: 1.0,
+                side: 1.0,
+                bound: 0.0
+            })
+        );
+        assert_eq!(
+            relu.piece(-2.0),
+            Some(Piece {
+                slope: 0.0,
+                side: -1.0,
+                bound: 0.0
+            })
+        );
+        let leaky = Activation::LeakyRelu { slope: 0.1 };
+        assert_eq!(leaky.piece(-1.0).map(|p| p.slope), Some(0.1));
+        assert_eq!(Activation::Hardswish.piece(0.5), None);
+        assert_eq!(
+            Activation::Hardswish.piece(-4.0),
+            Some(Piece {
+                slope: 0.0,
+                side: -1.0,
+                bound: 3.0
+            })
+        );
+        assert_eq!(Activation::Gelu.piece(9.0), None);
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = "swish".parse::<Activation>().unwrap_err().to_string();
+        assert!(error.contains("swish") && error.contains("silu"), "{error}");
+    }
+}

@@ -1,0 +1,204 @@
+//! Tensors whose rank is known at run time.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::{NetworkError, Precision};
+
+/// The value of a node: a batch first, rank 1 to 4.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `[batch]`
+    R1(Tensor<1>),
+    /// `[batch, features]`
+    R2(Tensor<2>),
+    /// `[batch, tokens, features]`
+    R3(Tensor<3>),
+    /// `[batch, channels, height, width]`
+    R4(Tensor<4>),
+}
+
+/// Applies a rank-preserving expression to whichever tensor a value holds.
+macro_rules! map_value {
+    ($value:expr, $tensor:ident => $body:expr) => {
+        match $value {
+            $crate::Value::R1($tensor) => $crate::Value::R1($body),
+            $crate::Value::R2($tensor) => $crate::Value::R2($body),
+            $crate::Value::R3($tensor) => $crate::Value::R3($body),
+            $crate::Value::R4($tensor) => $crate::Value::R4($body),
+        }
+    };
+}
+
+/// Evaluates an expression of one type for whichever tensor a value holds.
+macro_rules! with_value {
+    ($value:expr, $tensor:ident => $body:expr) => {
+        match $value {
+            $crate::Value::R1($tensor) => $body,
+            $crate::Value::R2($tensor) => $body,
+            $crate::Value::R3($tensor) => $body,
+            $crate::Value::R4($tensor) => $body,
+        }
+    };
+}
+
+/// Applies a rank-preserving expression to two values of one rank.
+macro_rules! zip_values {
+    ($left:expr, $right:expr, $a:ident, $b:ident => $body:expr) => {
+        match ($left, $right) {
+            ($crate::Value::R1($a), $crate::Value::R1($b)) => Some($crate::Value::R1($body)),
+            ($crate::Value::R2($a), $crate::Value::R2($b)) => Some($crate::Value::R2($body)),
+            ($crate::Value::R3($a), $crate::Value::R3($b)) => Some($crate::Value::R3($body)),
+            ($crate::Value::R4($a), $crate::Value::R4($b)) => Some($crate::Value::R4($body)),
+            _ => None,
+        }
+    };
+}
+
+pub(crate) use {map_value, with_value};
+
+impl Value {
+    /// A tensor on `device` from numbers in row-major order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] when the numbers do not fill `shape`, or its rank
+    /// is not 1 to 4.
+    pub fn from_f64(
+        numbers: &[f64],
+        shape: &[usize],
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, NetworkError> {
+        Self::from_data(
+            TensorData::new(numbers.to_vec(), shape),
+            numbers.len(),
+            shape,
+            device,
+            precision,
+        )
+    }
+
+    /// As [`Value::from_f64`], from f32.
+    ///
+    /// # Errors
+    /// As [`Value::from_f64`].
+    pub fn from_f32(
+        numbers: &[f32],
+        shape: &[usize],
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, NetworkError> {
+        Self::from_data(
+            TensorData::new(numbers.to_vec(), shape),
+            numbers.len(),
+            shape,
+            device,
+            precision,
+        )
+    }
+
+    fn from_data(
+        data: TensorData,
+        len: usize,
+        shape: &[usize],
+        device: &Device,
+        precision: Precision,
+    ) -> Result<Self, NetworkError> {
+        if len != shape.iter().product::<usize>() {
+            return Err(NetworkError::shape(
+                "new value",
+                format!("{len} numbers"),
+                shape,
+            ));
+        }
+        let options = (device, precision.dtype());
+        match shape.len() {
+            1 => Ok(Self::R1(Tensor::from_data(data, options))),
+            2 => Ok(Self::R2(Tensor::from_data(data, options))),
+            3 => Ok(Self::R3(Tensor::from_data(data, options))),
+            4 => Ok(Self::R4(Tensor::from_data(data, options))),
+            _ => Err(NetworkError::shape("new value", "rank 1 to 4", shape)),
+        }
+    }
+
+    /// The extents, batch first.
+    pub fn shape(&self) -> Vec<usize> {
+        with_value!(self, t => t.dims().to_vec())
+    }
+
+    /// The number of examples.
+    pub fn batch(&self) -> usize {
+        self.shape()[0]
+    }
+
+    /// The numbers in row-major order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Backend`] when the device cannot return them.
+    pub fn to_vec(&self) -> Result<Vec<f64>, NetworkError> {
+        with_value!(self, t => t.clone().try_into_vec_as::<f64>()).map_err(|error| {
+            NetworkError::Backend {
+                at: "reading a value",
+                reason: error.to_string(),
+            }
+        })
+    }
+
+    /// The examples at `indices` (repeats allowed), in that order.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let device = with_value!(self, t => t.device());
+        let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+        let count = indices.len();
+        let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [count]), &device);
+        map_value!(self, t => t.clone().select(0, indices))
+    }
+
+    /// The rank-2 tensor inside.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] for another rank; `at` names the place.
+    pub fn matrix(&self, at: &str) -> Result<Tensor<2>, NetworkError> {
+        match self {
+            Self::R2(t) => Ok(t.clone()),
+            other => Err(NetworkError::shape(at, "[*, *]", &other.shape())),
+        }
+    }
+
+    /// The same value as a fresh leaf whose gradient a backward pass keeps.
+    pub(crate) fn leaf(&self) -> Self {
+        map_value!(self, t => t.clone().without_autodiff().autodiff().require_grad())
+    }
+
+    /// The elementwise sum.
+    pub(crate) fn add(self, other: Self, at: &str) -> Result<Self, NetworkError> {
+        let shape = other.shape();
+        let expected = format!("{:?}", self.shape());
+        zip_values!(self, other, a, b => a + b)
+            .ok_or_else(|| NetworkError::shape(at, expected, &shape))
+    }
+
+    /// The elementwise product.
+    pub(crate) fn mul(self, other: Self, at: &str) -> Result<Self, NetworkError> {
+        let shape = other.shape();
+        let expected = format!("{:?}", self.shape());
+        zip_values!(self, other, a, b => a * b)
+            .ok_or_else(|| NetworkError::shape(at, expected, &shape))
+    }
+
+    /// Adds a vector to the last axis.
+    pub(crate) fn add_to_features(self, offset: &Tensor<1>) -> Result<Self, NetworkError> {
+        let shape = self.shape();
+        if shape.last() != Some(&offset.dims()[0]) {
+            return Err(NetworkError::shape(
+                "bias offset",
+                format!("{:?}", &shape[shape.len() - 1..]),
+                &offset.dims(),
+            ));
+        }
+        Ok(map_value!(self, t => t + offset.clone().unsqueeze()))
+    }
+
+    /// Zeros of the same shape, device and type.
+    pub(crate) fn zeros_like(&self) -> Self {
+        map_value!(self, t => t.zeros_like().without_autodiff())
+    }
+}
