@@ -1,0 +1,58 @@
+//! Datasets, seeded corruptions and disjoint splits.
+//!
+//! A dataset is a finite set of labelled examples with identities,
+//!
+//! ```text
+//! D = { (x_i, y_i, id_i) },   x_i in R^d,   y_i in {0, .., classes - 1},
+//! id  = (source, index, variant),
+//! ```
+//!
+//! where `(source, index)` names the underlying image and `variant` what was done to it: `clean`, or
+//! a corruption at a severity under a seed. A corruption maps images to images,
+//! `c(x; severity, seed, source, index)`, so an image is corrupted the same way alone, in a subset or
+//! in the whole set. Splits are subsets that share no `id`, and the identities are what a result file
+//! records.
+//!
+//! ```
+//! use data::{Corruption, Dataset, ExampleId, Splits, sample};
+//!
+//! # fn main() -> Result<(), data::DataError> {
+//! let images = 20;
+//! let clean = Dataset::new(
+//!     vec![784],
+//!     vec![0.25; images * 784],
+//!     vec![7; images],
+//!     10,
+//!     (0..images as u32).map(|i| ExampleId::clean("drawn", i)).collect(),
+//! )?;
+//!
+//! let fog = Corruption::Fog.corrupt(&clean, None, 1)?;
+//! assert_eq!(fog.ids[3].to_string(), "drawn[3] fog:5:1");
+//!
+//! let repair = fog.subset(&sample(fog.len(), 8, 42)?)?;
+//! let splits = Splits::new([("repair", &repair), ("drawdown", &clean)])?;
+//! assert_eq!(splits.shared_images("repair", "drawdown")?.len(), 8);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Supported:
+//!
+//! - IDX files of unsigned bytes, plain or gzip ([`idx`]); MNIST in that format ([`mnist`]);
+//! - the corruptions of MNIST-C and ImageNet-C that [`Corruption`] lists, on 28 x 28 grey images;
+//! - disjoint named splits and seeded samples that are the same on every platform ([`split`]).
+//!
+//! Not supported: colour images, text, other IDX element types, downloads.
+
+pub mod corruption;
+pub mod dataset;
+mod error;
+pub mod idx;
+pub mod mnist;
+mod random;
+pub mod split;
+
+pub use corruption::{Corruption, Severity};
+pub use dataset::{Dataset, ExampleId};
+pub use error::DataError;
+pub use split::{Splits, draw, sample};
