@@ -23,8 +23,8 @@ use crate::{Activation, Checkpoint, Graph, NetworkError};
 ///
 /// # Errors
 /// [`NetworkError::Architecture`] when there is no tensor `<n>.weight`, when one
-/// is not a matrix, or when consecutive widths do not chain;
-/// [`NetworkError::Unknown`] for an activation that is not known.
+/// is not a matrix or is empty, or when consecutive widths do not chain;
+/// [`NetworkError::Unknown`] for an activation or output function that is not known.
 pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
     let unclear = |reason: String| NetworkError::Architecture {
         origin: checkpoint.origin().to_owned(),
@@ -41,6 +41,11 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
         let &[outputs, inputs] = checkpoint.shape(&name)? else {
             return Err(unclear(format!("tensor `{name}` is no matrix")));
         };
+        if outputs == 0 || inputs == 0 {
+            return Err(unclear(format!(
+                "tensor `{name}` of shape [{outputs}, {inputs}] is empty"
+            )));
+        }
         match sizes.last() {
             None => sizes.push(inputs),
             Some(&width) if width == inputs => {}
@@ -61,10 +66,17 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
         Some(name) => name.parse()?,
         None => Activation::Relu,
     };
-    let softmax = checkpoint
-        .metadata()
-        .get("output")
-        .is_some_and(|output| output == "softmax");
+    let softmax = match checkpoint.metadata().get("output").map(String::as_str) {
+        None => false,
+        Some("softmax") => true,
+        Some(other) => {
+            return Err(NetworkError::Unknown {
+                kind: "output function",
+                name: other.to_owned(),
+                known: vec!["softmax".to_owned()],
+            });
+        }
+    };
     build(&positions, &sizes, activation, softmax)
 }
 

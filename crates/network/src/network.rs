@@ -156,7 +156,7 @@ impl Network {
     /// [`NetworkError::Shape`] when the numbers do not make whole examples.
     pub fn batch(&self, inputs: &[f32]) -> Result<Value, NetworkError> {
         let example: usize = self.graph().input_shape().iter().product();
-        if example == 0 || inputs.len() % example != 0 {
+        if example == 0 || !inputs.len().is_multiple_of(example) {
             return Err(NetworkError::shape(
                 "network input",
                 format!("multiple of {example}"),

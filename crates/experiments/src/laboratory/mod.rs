@@ -1,0 +1,366 @@
+//! The laboratory: networks and datasets of a plan, and what a trial does with them.
+
+mod attempt;
+mod examples;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use data::{Corruption, Dataset, Splits};
+use heuristics::{Statistics, Subject};
+use network::{Checkpoint, Device, DeviceChoice, Network, Precision};
+use repair::{GuardMoments, Method, Objective, RepairSet};
+
+use crate::cli::LabOptions;
+use crate::error::{Cause, ExperimentError, Result};
+use crate::manifest::SplitSummary;
+use crate::plan::{DeviceName, FloatType, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary};
+use crate::record::{LayerScore, SelectionRecord, TrialRecord};
+use crate::run::{Lab, Layer, SetKey, Trial};
+use examples::{Scored, kept, load};
+
+/// The names that plans may use, from the registries of the crates that implement them.
+pub struct Names {
+    methods: Vec<&'static str>,
+    objectives: Vec<&'static str>,
+    heuristics: Vec<&'static str>,
+    corruptions: Vec<&'static str>,
+}
+
+impl Names {
+    /// The names as plans are checked against them.
+    pub fn borrow(&self) -> Vocabulary<'_> {
+        Vocabulary {
+            methods: &self.methods,
+            objectives: &self.objectives,
+            heuristics: &self.heuristics,
+            corruptions: &self.corruptions,
+        }
+    }
+}
+
+/// Every method, objective, heuristic and corruption that this build knows.
+pub fn vocabulary() -> Names {
+    Names {
+        methods: Method::ALL.map(Method::name).to_vec(),
+        objectives: Objective::ALL.map(Objective::name).to_vec(),
+        heuristics: heuristics::ALL
+            .iter()
+            .map(|heuristic| heuristic.name())
+            .collect(),
+        corruptions: Corruption::ALL.map(Corruption::name).to_vec(),
+    }
+}
+
+/// Live and peak heap bytes of the process, where the program counts them.
+#[derive(Clone, Copy, Debug)]
+pub struct HeapCounter {
+    /// Bytes that are allocated now.
+    pub live: fn() -> usize,
+    /// Most bytes that were allocated since the last reset.
+    pub peak: fn() -> usize,
+    /// Sets the peak to what is live.
+    pub reset: fn(),
+}
+
+/// The networks and datasets of a plan, loaded.
+pub struct Laboratory {
+    plan: ResolvedPlan,
+    device: Device,
+    precision: Precision,
+    subjects: BTreeMap<String, Specimen>,
+    sets: Sets,
+    keep: Option<PathBuf>,
+    heap: Option<HeapCounter>,
+}
+
+/// A network and what is known of it before any repair.
+struct Specimen {
+    checkpoint: Checkpoint,
+    network: Network,
+    moments: GuardMoments,
+    moments_seconds: f64,
+    /// Positions in the repair pool that may be repaired.
+    pool: Vec<usize>,
+    guard: Dataset,
+    generalization: Scored,
+    drawdown: Scored,
+    selection_clean: Scored,
+    selection_corrupted: Scored,
+}
+
+/// The examples of each split as the plan names them.
+struct Sets {
+    repair: Dataset,
+    /// The repair pool before its corruption.
+    repair_clean: Option<Dataset>,
+}
+
+impl Laboratory {
+    /// Loads networks and datasets, draws the splits and checks that no input is in two of them.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Prepare`] names the network or split at fault.
+    pub fn open(
+        plan: &ResolvedPlan,
+        options: &LabOptions,
+        heap: Option<HeapCounter>,
+    ) -> Result<Self> {
+        let choice = match plan.device {
+            DeviceName::Flex => DeviceChoice::Flex,
+            DeviceName::Ndarray => DeviceChoice::NdArray,
+            DeviceName::Wgpu => DeviceChoice::Wgpu,
+        };
+        let precision = match plan.dtype {
+            FloatType::F32 => Precision::F32,
+            FloatType::F64 => Precision::F64,
+        };
+        let device = choice
+            .open()
+            .map_err(prepare(|| format!("device {choice}")))?;
+        let splits = &plan.splits;
+        let load = |name: &str, split: &SplitPlan| {
+            load(split).map_err(|source| ExperimentError::Prepare {
+                what: format!("split {name}"),
+                source,
+            })
+        };
+        let (repair_clean, repair) = load("repair", &splits.repair)?;
+        let (_, guard) = load("guard", &splits.guard)?;
+        let (_, generalization) = load("generalization", &splits.generalization)?;
+        let (_, drawdown) = load("drawdown", &splits.drawdown)?;
+        let (_, selection_clean) = load("selection_clean", &splits.selection_clean)?;
+        let (_, selection_corrupted) = load("selection_corrupted", &splits.selection_corrupted)?;
+        Splits::new([
+            ("repair", &repair),
+            ("guard", &guard),
+            ("generalization", &generalization),
+            ("drawdown", &drawdown),
+            ("selection_clean", &selection_clean),
+            ("selection_corrupted", &selection_corrupted),
+        ])
+        .map_err(prepare(|| "the splits".into()))?;
+
+        let mut subjects = BTreeMap::new();
+        for entry in &plan.networks {
+            let what = || format!("network {}", entry.name);
+            let checkpoint = Checkpoint::read(&entry.file.path).map_err(prepare(what))?;
+            let network = Network::load(&checkpoint, &device, precision).map_err(prepare(what))?;
+            let choose = |split: &SplitPlan, set: &Dataset| -> Result<Scored> {
+                let (positions, before) = kept(split, set, &network).map_err(prepare(what))?;
+                let set = set.subset(&positions).map_err(prepare(what))?;
+                Ok(Scored { set, before })
+            };
+            let (pool, _) = kept(&splits.repair, &repair, &network).map_err(prepare(what))?;
+            let guard = choose(&splits.guard, &guard)?.set;
+            let start = Instant::now();
+            let moments = GuardMoments::collect(&network, &guard.inputs).map_err(prepare(what))?;
+            let specimen = Specimen {
+                moments_seconds: start.elapsed().as_secs_f64(),
+                moments,
+                pool,
+                guard,
+                generalization: choose(&splits.generalization, &generalization)?,
+                drawdown: choose(&splits.drawdown, &drawdown)?,
+                selection_clean: choose(&splits.selection_clean, &selection_clean)?,
+                selection_corrupted: choose(&splits.selection_corrupted, &selection_corrupted)?,
+                checkpoint,
+                network,
+            };
+            subjects.insert(entry.name.clone(), specimen);
+        }
+        Ok(Self {
+            plan: plan.clone(),
+            device,
+            precision,
+            subjects,
+            sets: Sets {
+                repair,
+                repair_clean,
+            },
+            keep: options.networks.clone(),
+            heap,
+        })
+    }
+
+    fn specimen(&self, network: &str) -> Result<&Specimen> {
+        self.subjects
+            .get(network)
+            .ok_or_else(|| ExperimentError::Prepare {
+                what: format!("network {network}"),
+                source: "the plan names no such network".into(),
+            })
+    }
+
+    /// Positions in the repair pool of a repair set.
+    fn draw(&self, set: &SetKey) -> Result<Vec<usize>> {
+        let pool = &self.specimen(&set.network)?.pool;
+        let what = || format!("repair set {set}");
+        let positions = match self.plan.splits.repair.order {
+            Order::Random => {
+                data::split::sample(pool.len(), set.points, set.seed).map_err(prepare(what))?
+            }
+            Order::First if set.points <= pool.len() => (0..set.points).collect(),
+            Order::First => {
+                let error = data::DataError::PoolTooSmall {
+                    wanted: set.points,
+                    available: pool.len(),
+                };
+                return Err(prepare(what)(error));
+            }
+        };
+        Ok(positions.into_iter().map(|i| pool[i]).collect())
+    }
+
+    fn score(&self, set: &SetKey) -> Result<Vec<SelectionRecord>, Cause> {
+        let specimen = self.specimen(&set.network)?;
+        let positions = self.draw(set)?;
+        let points = self.sets.repair.subset(&positions)?;
+        let clean = match &self.sets.repair_clean {
+            Some(clean) => Some(clean.subset(&positions)?.inputs),
+            None => None,
+        };
+        let margin = self.reference().map_or(0.0, |method| method.margin);
+        let repair_set = RepairSet::argmax(&points, margin)?;
+        let subject = Subject {
+            network: &specimen.network,
+            set: &repair_set,
+            guard: (&specimen.guard.inputs, &specimen.guard.labels),
+            moments: &specimen.moments,
+            damping: repair::DAMPING,
+            clean: clean.as_deref(),
+        };
+        let statistics = Statistics::collect(&subject, set.seed)?;
+        let mut records = Vec::new();
+        for name in &self.plan.heuristics.names {
+            let heuristic = heuristics::by_name(name)?;
+            let scores = heuristic.scores(&statistics);
+            let Some(layer) = heuristics::pick(&scores) else {
+                continue;
+            };
+            let mut seconds = statistics.seconds_of(heuristic.phases());
+            if heuristic.phases().contains(&heuristics::Phase::FirstOrder) {
+                seconds += specimen.moments_seconds;
+            }
+            records.push(SelectionRecord {
+                heuristic: name.clone(),
+                network: set.network.clone(),
+                points: set.points,
+                seed: set.seed,
+                layer,
+                scores: scores
+                    .iter()
+                    .enumerate()
+                    .map(|(layer, &score)| LayerScore { layer, score })
+                    .collect(),
+                seconds,
+            });
+        }
+        Ok(records)
+    }
+
+    fn reference(&self) -> Option<&MethodPlan> {
+        self.plan
+            .methods
+            .iter()
+            .find(|method| method.name == self.plan.heuristics.reference)
+    }
+}
+
+impl Lab for Laboratory {
+    fn layers(&self, network: &str) -> Result<Vec<Layer>> {
+        let layers = self.specimen(network)?.network.layers();
+        Ok(layers
+            .iter()
+            .map(|layer| Layer {
+                index: layer.index,
+                name: layer.name.clone(),
+            })
+            .collect())
+    }
+
+    fn run(&self, trial: &Trial) -> Result<TrialRecord> {
+        self.attempt(trial)
+            .map_err(|source| ExperimentError::Trial {
+                trial: trial.id.clone(),
+                source,
+            })
+    }
+
+    fn select(&self, set: &SetKey) -> Result<Vec<SelectionRecord>> {
+        self.score(set)
+            .map_err(|source| ExperimentError::Selection {
+                set: set.to_string(),
+                source,
+            })
+    }
+
+    fn splits(&self) -> Result<Vec<SplitSummary>> {
+        let mut summaries = Vec::new();
+        let summary = |split: &str, plan: &SplitPlan, set: &Dataset| SplitSummary {
+            split: split.to_owned(),
+            network: None,
+            points: None,
+            seed: None,
+            source: plan.source.clone(),
+            corruption: plan.corruption.clone(),
+            ids: set.ids.iter().map(|id| id.index).collect(),
+        };
+        let splits = &self.plan.splits;
+        for (name, specimen) in &self.subjects {
+            for (split, plan, set) in [
+                ("guard", &splits.guard, &specimen.guard),
+                (
+                    "generalization",
+                    &splits.generalization,
+                    &specimen.generalization.set,
+                ),
+                ("drawdown", &splits.drawdown, &specimen.drawdown.set),
+                (
+                    "selection_clean",
+                    &splits.selection_clean,
+                    &specimen.selection_clean.set,
+                ),
+                (
+                    "selection_corrupted",
+                    &splits.selection_corrupted,
+                    &specimen.selection_corrupted.set,
+                ),
+            ] {
+                summaries.push(SplitSummary {
+                    network: Some(name.clone()),
+                    ..summary(split, plan, set)
+                });
+            }
+            for &points in &self.plan.points {
+                for &seed in &self.plan.seeds {
+                    let key = SetKey {
+                        network: name.clone(),
+                        points,
+                        seed,
+                    };
+                    let drawn = self
+                        .sets
+                        .repair
+                        .subset(&self.draw(&key)?)
+                        .map_err(prepare(|| key.to_string()))?;
+                    summaries.push(SplitSummary {
+                        network: Some(name.clone()),
+                        points: Some(points),
+                        seed: Some(seed),
+                        ..summary("repair", &splits.repair, &drawn)
+                    });
+                }
+            }
+        }
+        Ok(summaries)
+    }
+}
+
+fn prepare<E: Into<Cause>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> ExperimentError {
+    |source| ExperimentError::Prepare {
+        what: what(),
+        source: source.into(),
+    }
+}

@@ -1,0 +1,43 @@
+//! The `experiments` command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::cli::{self, Cli};
+use experiments::laboratory::{self, HeapCounter, Laboratory};
+use experiments::progress::Progress;
+use peak_alloc::PeakAlloc;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let heap = HeapCounter {
+        live: || HEAP.current_usage(),
+        peak: || HEAP.peak_usage(),
+        reset: || HEAP.reset_peak_usage(),
+    };
+    let finished = cli::execute(
+        Cli::parse(),
+        &laboratory::vocabulary().borrow(),
+        &Progress::detect(),
+        |plan, options| Ok(Box::new(Laboratory::open(plan, options, Some(heap))?)),
+    );
+    match finished {
+        Ok(finished) => {
+            println!("{}", finished.table.trim_end());
+            println!("report: {}", finished.run.join("report.html").display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            eprintln!("{:?}", miette::Report::new(error));
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! How far a run is, on standard error.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Lines are written at most this often where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A bar on a terminal, lines elsewhere, or nothing.
+#[derive(Debug)]
+pub struct Progress {
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    Bar(ProgressBar),
+    Lines(Mutex<Lines>),
+    Silent,
+}
+
+#[derive(Debug)]
+struct Lines {
+    total: usize,
+    already: usize,
+    position: usize,
+    started: Instant,
+    written: Instant,
+}
+
+impl Progress {
+    /// A bar if standard error is a terminal, otherwise a line now and then.
+    pub fn detect() -> Self {
+        let view = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            View::Bar(bar)
+        } else {
+            let now = Instant::now();
+            View::Lines(Mutex::new(Lines {
+                total: 0,
+                already: 0,
+                position: 0,
+                started: now,
+                written: now,
+            }))
+        };
+        Self { view }
+    }
+
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Self { view: View::Silent }
+    }
+
+    pub(crate) fn start(&self, total: usize, already: usize) {
+        match &self.view {
+            View::Bar(bar) => {
+                let template = "{bar:32} {pos}/{len}  {elapsed} elapsed, {eta} left  {wide_msg}";
+                if let Ok(style) = ProgressStyle::with_template(template) {
+                    bar.set_style(style);
+                }
+                bar.set_length(total as u64);
+                bar.set_position(already as u64);
+                bar.reset_eta();
+                bar.enable_steady_tick(Duration::from_millis(200));
+            }
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.total = total;
+                lines.already = already;
+                lines.position = already;
+                lines.started = Instant::now();
+                lines.written = lines.started;
+                eprintln!("{total} steps, {already} done before");
+            }
+            View::Silent => {}
+        }
+    }
+
+    pub(crate) fn advance(&self, name: &str) {
+        match &self.view {
+            View::Bar(bar) => {
+                bar.inc(1);
+                bar.set_message(name.to_owned());
+            }
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                lines.position += 1;
+                if lines.written.elapsed() >= LINE_INTERVAL || lines.position == lines.total {
+                    lines.written = Instant::now();
+                    let elapsed = lines.started.elapsed();
+                    let done = lines.position - lines.already;
+                    let left = remaining(elapsed, done, lines.total - lines.position);
+                    eprintln!(
+                        "{}/{}  {} elapsed, about {} left  {name}",
+                        lines.position,
+                        lines.total,
+                        seconds(elapsed),
+                        seconds(left)
+                    );
+                }
+            }
+            View::Silent => {}
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let View::Bar(bar) = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The time left if the rest takes as long per item as what is done.
+fn remaining(elapsed: Duration, done: usize, left: usize) -> Duration {
+    elapsed.mul_f64(left as f64 / done.max(1) as f64)
+}
+
+/// A duration for people, such as `1m20s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_extrapolates_the_mean_time() {
+        let left = remaining(Duration::from_secs(30), 10, 20);
+        assert_eq!(left, Duration::from_secs(60));
+        assert_eq!(remaining(Duration::from_secs(30), 10, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn durations_read_as_clock_times() {
+        assert_eq!(seconds(Duration::from_millis(900)), "1s");
+        assert_eq!(seconds(Duration::from_secs(80)), "1m20s");
+        assert_eq!(seconds(Duration::from_secs(3720)), "1h02m");
+    }
+}

@@ -1,0 +1,165 @@
+//! A run read back: what tables and the report are made of.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{ExperimentError, Result};
+use crate::manifest::{Manifest, SplitSummary};
+use crate::plan::{ResolvedPlan, Vocabulary};
+use crate::record::{SelectionRecord, TrialRecord};
+use crate::regret::{BRUTE_FORCE, RegretRecord, brute_force, regrets};
+use crate::report;
+use crate::run::{SetKey, sets, trials};
+use crate::store;
+
+/// Everything that a run directory holds, in plan order whatever the order of completion.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// The resolved plan.
+    pub plan: ResolvedPlan,
+    /// Versions, seeds, hashes, machine.
+    pub manifest: Manifest,
+    /// The examples of every split and repair set.
+    pub splits: Vec<SplitSummary>,
+    /// The trials that are done.
+    pub trials: Vec<TrialRecord>,
+    /// The number of trials of the plan.
+    pub expected: usize,
+    /// Scores and picks, brute force's included.
+    pub selections: Vec<SelectionRecord>,
+    /// Regret of every pick.
+    pub regrets: Vec<RegretRecord>,
+}
+
+impl Results {
+    /// Reads a run directory, finished or not.
+    ///
+    /// # Errors
+    /// [`ExperimentError::NotARun`] if a file is missing or unreadable.
+    pub fn read(path: &Path, vocabulary: &Vocabulary<'_>) -> Result<Self> {
+        let plan = store::read_plan(path, vocabulary)?;
+        Self::assemble(
+            plan,
+            store::read_manifest(path)?,
+            store::read_splits(path)?,
+            store::read_trials(path)?,
+            store::read_selections(path)?,
+        )
+    }
+
+    /// Orders the records and scores the picks.
+    ///
+    /// # Errors
+    /// [`ExperimentError::NotARun`] if a record belongs to no trial of the plan.
+    pub fn assemble(
+        plan: ResolvedPlan,
+        manifest: Manifest,
+        splits: Vec<SplitSummary>,
+        mut records: Vec<TrialRecord>,
+        mut selections: Vec<SelectionRecord>,
+    ) -> Result<Self> {
+        let order: HashMap<String, usize> = trials(&plan, &manifest.layers)
+            .into_iter()
+            .enumerate()
+            .map(|(position, trial)| (trial.id, position))
+            .collect();
+        if let Some(stray) = records
+            .iter()
+            .find(|record| !order.contains_key(&record.trial))
+        {
+            return Err(ExperimentError::NotARun {
+                path: store::RESULTS.into(),
+                problem: format!("trial {} is not in the plan", stray.trial),
+            });
+        }
+        records.sort_by_key(|record| order[&record.trial]);
+        records.dedup_by(|later, first| later.trial == first.trial);
+        fill_selection_time(&plan, &mut records, &selections);
+
+        let (reference, weights) = (&plan.heuristics.reference, plan.heuristics.weights);
+        let sets = sets(&plan);
+        selections.retain(|selection| selection.heuristic != BRUTE_FORCE);
+        selections.extend(
+            sets.iter()
+                .filter_map(|set| brute_force(&records, set, reference, weights)),
+        );
+        let place = |selection: &SelectionRecord| {
+            let names = &plan.heuristics.names;
+            let heuristic = names.iter().position(|name| *name == selection.heuristic);
+            let set: SetKey = selection.set();
+            (
+                heuristic.unwrap_or(names.len()),
+                selection.heuristic.clone(),
+                sets.iter().position(|known| *known == set),
+            )
+        };
+        selections.sort_by_cached_key(place);
+        let regrets = regrets(&plan, &records, &selections);
+        Ok(Self {
+            expected: order.len(),
+            plan,
+            manifest,
+            splits,
+            trials: records,
+            selections,
+            regrets,
+        })
+    }
+
+    /// Writes `results.csv`, `heuristics.csv` and `report.html` into a run directory, each atomically.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`] if the disk does not take them, [`ExperimentError::Encode`] if the report
+    /// cannot be rendered.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let rows = self.trials.iter().map(TrialRecord::row);
+        store::write_atomically(&path.join("results.csv"), &csv_bytes("results.csv", rows)?)?;
+        let rows = self.regrets.iter();
+        store::write_atomically(
+            &path.join("heuristics.csv"),
+            &csv_bytes("heuristics.csv", rows)?,
+        )?;
+        store::write_atomically(&path.join("report.html"), report::render(self)?.as_bytes())
+    }
+}
+
+/// A trial of the table chooses no layer itself: what choosing costs is the time of the default heuristic on
+/// its repair set.
+fn fill_selection_time(
+    plan: &ResolvedPlan,
+    records: &mut [TrialRecord],
+    selections: &[SelectionRecord],
+) {
+    let Some(default) = &plan.heuristics.default else {
+        return;
+    };
+    for record in records {
+        let set = record.set();
+        let selection = selections
+            .iter()
+            .find(|selection| selection.heuristic == *default && selection.set() == set);
+        if record.select_seconds.is_none() {
+            record.select_seconds = selection.map(|selection| selection.seconds);
+        }
+    }
+}
+
+/// Rows under a header of their fields' names.
+fn csv_bytes<R: Serialize>(name: &str, rows: impl Iterator<Item = R>) -> Result<Vec<u8>> {
+    let encode = |source: csv::Error| ExperimentError::Encode {
+        what: name.to_owned(),
+        source: Box::new(source),
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(encode)?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| ExperimentError::Encode {
+            what: name.to_owned(),
+            source: Box::new(error.into_error()),
+        })
+}

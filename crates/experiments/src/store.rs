@@ -1,0 +1,337 @@
+//! The run directory.
+//!
+//! | file | content |
+//! |---|---|
+//! | `plan.toml` | the resolved plan |
+//! | `splits.json` | the examples of every split and repair set |
+//! | `manifest.json` | versions, seeds, hashes, machine |
+//! | `results.jsonl` | a line per trial, as soon as it is done |
+//! | `selections.jsonl` | a line per repair set: every heuristic's scores |
+//! | `results.csv`, `heuristics.csv`, `report.html` | written at the end, and by `report` |
+//! | `networks/` | repaired networks, if asked for |
+//!
+//! The manifest is written last: a folder without one holds nothing yet.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ExperimentError, Result};
+use crate::journal::{self, Journal};
+use crate::manifest::{Manifest, SplitSummary, now};
+use crate::plan::{Files, ResolvedPlan, Vocabulary, repository_root};
+use crate::record::{SelectionRecord, TrialRecord};
+use crate::run::{Done, SetKey};
+
+pub(crate) const PLAN: &str = "plan.toml";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const SPLITS: &str = "splits.json";
+pub(crate) const RESULTS: &str = "results.jsonl";
+pub(crate) const SELECTIONS: &str = "selections.jsonl";
+
+/// A line of `selections.jsonl`: all heuristics on one repair set, so that a set is scored or is not.
+#[derive(Debug, Serialize, Deserialize)]
+struct ScoredSet {
+    set: SetKey,
+    records: Vec<SelectionRecord>,
+}
+
+/// A run directory open for writing.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    trials: Journal,
+    selections: Journal,
+}
+
+impl RunDirectory {
+    /// Starts a run in `path`, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// [`ExperimentError::RunExists`] if the folder holds anything.
+    pub fn create(
+        path: &Path,
+        plan: &ResolvedPlan,
+        manifest: &Manifest,
+        splits: &[SplitSummary],
+    ) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(ExperimentError::io("create", path))?;
+        let mut entries = std::fs::read_dir(path).map_err(ExperimentError::io("list", path))?;
+        if entries.next().is_some() {
+            return Err(ExperimentError::RunExists {
+                path: path.to_path_buf(),
+            });
+        }
+        Self::begin(path, plan, manifest, splits)
+    }
+
+    fn begin(
+        path: &Path,
+        plan: &ResolvedPlan,
+        manifest: &Manifest,
+        splits: &[SplitSummary],
+    ) -> Result<Self> {
+        let run = Self::open(path)?;
+        write_atomically(&path.join(PLAN), plan.to_toml()?.as_bytes())?;
+        write_json(&path.join(SPLITS), &splits)?;
+        write_json(&path.join(MANIFEST), manifest)?;
+        Ok(run)
+    }
+
+    /// Continues the run in `path`, or starts it where nothing was started. A torn last line is cut off.
+    ///
+    /// # Errors
+    /// [`ExperimentError::DifferentRun`] if the plan (apart from `jobs`), a network or a dataset is not the
+    /// one that the run was started with; [`ExperimentError::RunInUse`] if another process writes to it.
+    pub fn resume(
+        path: &Path,
+        plan: &ResolvedPlan,
+        manifest: &Manifest,
+        splits: &[SplitSummary],
+        vocabulary: &Vocabulary<'_>,
+    ) -> Result<(Self, Done)> {
+        if !path.join(MANIFEST).is_file() {
+            std::fs::create_dir_all(path).map_err(ExperimentError::io("create", path))?;
+            return Ok((Self::begin(path, plan, manifest, splits)?, Done::default()));
+        }
+        let mut started = read_manifest(path)?;
+        same_plan(path, &read_plan(path, vocabulary)?, plan)?;
+        same_files(path, &started, manifest)?;
+        // Locked before it is read: a torn line may be another process's that is being written.
+        let run = Self::open(path)?;
+        let (trials, trials_end) = journal::read::<TrialRecord>(&path.join(RESULTS))?;
+        let (sets, sets_end) = journal::read::<ScoredSet>(&path.join(SELECTIONS))?;
+        run.trials.truncate(trials_end)?;
+        run.selections.truncate(sets_end)?;
+        started.resumed.push(now());
+        started.finished = None;
+        write_json(&path.join(MANIFEST), &started)?;
+        let done = Done {
+            trials: trials.into_iter().map(|trial| trial.trial).collect(),
+            sets: sets.into_iter().map(|scored| scored.set).collect(),
+        };
+        Ok((run, done))
+    }
+
+    fn open(path: &Path) -> Result<Self> {
+        let trials = Journal::open(&path.join(RESULTS))?;
+        if !trials.lock()? {
+            return Err(ExperimentError::RunInUse {
+                path: path.to_path_buf(),
+            });
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            selections: Journal::open(&path.join(SELECTIONS))?,
+            trials,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends and flushes the record of one trial.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`] if the disk does not take it.
+    pub fn append_trial(&self, record: &TrialRecord) -> Result<()> {
+        self.trials.append(record)
+    }
+
+    /// Appends and flushes the records of one repair set.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`] if the disk does not take it.
+    pub fn append_selections(&self, set: &SetKey, records: Vec<SelectionRecord>) -> Result<()> {
+        self.selections.append(&ScoredSet {
+            set: set.clone(),
+            records,
+        })
+    }
+
+    /// Notes in the manifest that every trial is done.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`] if the manifest cannot be written.
+    pub fn finish(&self) -> Result<()> {
+        let mut manifest = read_manifest(&self.path)?;
+        manifest.finished = Some(now());
+        write_json(&self.path.join(MANIFEST), &manifest)
+    }
+}
+
+/// `parent/<name>-<n>` with the least `n` from 1 that is free.
+pub fn fresh_directory(parent: &Path, name: &str) -> PathBuf {
+    let mut n = 1;
+    loop {
+        let path = parent.join(format!("{name}-{n}"));
+        if !path.exists() {
+            return path;
+        }
+        n += 1;
+    }
+}
+
+/// `parent/<name>-<n>` with the largest `n` that exists.
+pub fn latest_directory(parent: &Path, name: &str) -> Option<PathBuf> {
+    let prefix = format!("{name}-");
+    let number = |entry: &std::fs::DirEntry| -> Option<u64> {
+        entry
+            .file_name()
+            .to_str()?
+            .strip_prefix(&prefix)?
+            .parse()
+            .ok()
+    };
+    std::fs::read_dir(parent)
+        .ok()?
+        .filter_map(std::result::Result::ok)
+        .filter_map(|entry| Some((number(&entry)?, entry.path())))
+        .max()
+        .map(|(_, path)| path)
+}
+
+/// Writes a file so that its name always refers to a whole one: a temporary file beside it is renamed.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; a result is as readable as any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder
+        .tempfile_in(folder)
+        .map_err(ExperimentError::io("create a file in", folder))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(ExperimentError::io("write", path))?;
+    file.persist(path)
+        .map_err(|error| ExperimentError::io("write", path)(error.error))?;
+    Ok(())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|source| ExperimentError::Encode {
+        what: path.display().to_string(),
+        source: Box::new(source),
+    })?;
+    text.push(b'\n');
+    write_atomically(path, &text)
+}
+
+fn read_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
+    let path = run.join(name);
+    let text = std::fs::read(&path).map_err(|error| ExperimentError::NotARun {
+        path: run.to_path_buf(),
+        problem: format!("{name}: {error}"),
+    })?;
+    serde_json::from_slice(&text).map_err(|error| ExperimentError::NotARun {
+        path: run.to_path_buf(),
+        problem: format!("{name}: {error}"),
+    })
+}
+
+pub(crate) fn read_manifest(run: &Path) -> Result<Manifest> {
+    read_json(run, MANIFEST)
+}
+
+pub(crate) fn read_splits(run: &Path) -> Result<Vec<SplitSummary>> {
+    read_json(run, SPLITS)
+}
+
+/// The resolved plan of a run; its files need not be there.
+pub(crate) fn read_plan(run: &Path, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
+    let path = run.join(PLAN);
+    let text = std::fs::read_to_string(&path).map_err(|error| ExperimentError::NotARun {
+        path: run.to_path_buf(),
+        problem: format!("{PLAN}: {error}"),
+    })?;
+    let root = repository_root(run);
+    ResolvedPlan::parse(
+        &path.display().to_string(),
+        &text,
+        vocabulary,
+        &root,
+        Files::Ignored,
+    )
+}
+
+pub(crate) fn read_trials(run: &Path) -> Result<Vec<TrialRecord>> {
+    Ok(journal::read(&run.join(RESULTS))?.0)
+}
+
+pub(crate) fn read_selections(run: &Path) -> Result<Vec<SelectionRecord>> {
+    let (sets, _) = journal::read::<ScoredSet>(&run.join(SELECTIONS))?;
+    Ok(sets.into_iter().flat_map(|scored| scored.records).collect())
+}
+
+fn same_plan(path: &Path, started: &ResolvedPlan, continued: &ResolvedPlan) -> Result<()> {
+    let started = started.without_jobs().to_toml()?;
+    let continued = continued.without_jobs().to_toml()?;
+    if started == continued {
+        return Ok(());
+    }
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (started, continued) = (lines(&started), lines(&continued));
+    let differs = started
+        .iter()
+        .zip(&continued)
+        .position(|(a, b)| a != b)
+        .unwrap_or(started.len().min(continued.len()));
+    let line = |lines: &[String]| {
+        let line = lines.get(differs);
+        line.map_or_else(|| "its end".to_owned(), |line| format!("`{line}`"))
+    };
+    Err(ExperimentError::DifferentRun {
+        path: path.to_path_buf(),
+        what: "the plan".to_owned(),
+        expected: line(&started),
+        got: line(&continued),
+    })
+}
+
+fn same_files(path: &Path, started: &Manifest, continued: &Manifest) -> Result<()> {
+    for (a, b) in started.files.iter().zip(&continued.files) {
+        if a.sha256 != b.sha256 {
+            return Err(ExperimentError::DifferentRun {
+                path: path.to_path_buf(),
+                what: format!("{} ({})", a.role, a.path),
+                expected: format!("sha256 {}", a.sha256),
+                got: b.sha256.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_directories_count_up_and_the_latest_is_found_by_number() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(latest_directory(folder.path(), "fog"), None);
+        for n in 1..=10 {
+            let path = fresh_directory(folder.path(), "fog");
+            assert!(path.ends_with(format!("fog-{n}")));
+            std::fs::create_dir(path).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("fog-quick-99")).unwrap();
+        let latest = latest_directory(folder.path(), "fog").unwrap();
+        assert!(latest.ends_with("fog-10"));
+    }
+
+    #[test]
+    fn an_atomic_write_replaces_the_file_and_leaves_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, b"first").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

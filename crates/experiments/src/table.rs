@@ -1,0 +1,137 @@
+//! The short table that ends a run on the terminal.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+
+use crate::record::TrialRecord;
+use crate::results::Results;
+use crate::statistics::{mean, median};
+
+/// Per network, method and layer the medians over repaired trials; then each heuristic's mean regret.
+pub fn render(results: &Results) -> String {
+    let mut text = format!("{}\n", trial_table(results));
+    let _ = writeln!(
+        text,
+        "medians over repaired trials; drawdown and generalization in percentage points"
+    );
+    if !results.regrets.is_empty() {
+        let _ = writeln!(text, "{}", heuristic_table(results));
+        let _ = writeln!(
+            text,
+            "mean regret in percentage points against the best layer of {}",
+            results.plan.heuristics.reference
+        );
+    }
+    text
+}
+
+fn trial_table(results: &Results) -> Table {
+    let mut table = table(&[
+        "network",
+        "method",
+        "layer",
+        "repaired",
+        "efficacy %",
+        "drawdown",
+        "generalization",
+        "repair s",
+    ]);
+    for (network, layers) in &results.manifest.layers {
+        for method in &results.plan.methods {
+            for layer in layers {
+                let group: Vec<&TrialRecord> = results
+                    .trials
+                    .iter()
+                    .filter(|trial| trial.network == *network && trial.method_name == method.name)
+                    .filter(|trial| trial.layer == layer.index)
+                    .collect();
+                let repaired: Vec<&TrialRecord> = group
+                    .iter()
+                    .copied()
+                    .filter(|trial| trial.outcome.is_repaired())
+                    .collect();
+                let middle = |value: fn(&TrialRecord) -> Option<f64>, digits| {
+                    let values: Vec<f64> =
+                        repaired.iter().filter_map(|&trial| value(trial)).collect();
+                    number(median(&values), digits)
+                };
+                table.add_row([
+                    network.clone(),
+                    method.name.clone(),
+                    format!("{} ({})", layer.index, layer.name),
+                    format!("{}/{}", repaired.len(), group.len()),
+                    middle(|trial| trial.efficacy, 1),
+                    middle(|trial| trial.drawdown, 2),
+                    middle(|trial| trial.generalization, 2),
+                    middle(|trial| Some(trial.repair_seconds), 2),
+                ]);
+            }
+        }
+    }
+    right_align(&mut table, 3);
+    table
+}
+
+fn heuristic_table(results: &Results) -> Table {
+    let mut table = table(&[
+        "heuristic",
+        "picks",
+        "drawdown",
+        "generalization",
+        "seconds",
+    ]);
+    let mut rest = results.regrets.as_slice();
+    while let Some(first) = rest.first() {
+        let count = rest
+            .iter()
+            .take_while(|regret| regret.heuristic == first.heuristic)
+            .count();
+        let (group, others) = rest.split_at(count);
+        rest = others;
+        let mut picks: Vec<usize> = group.iter().map(|regret| regret.layer).collect();
+        picks.sort_unstable();
+        picks.dedup();
+        let picks: Vec<String> = picks.iter().map(usize::to_string).collect();
+        let drawdown: Vec<f64> = group.iter().filter_map(|r| r.regret_drawdown).collect();
+        let gain: Vec<f64> = group
+            .iter()
+            .filter_map(|r| r.regret_generalization)
+            .collect();
+        let seconds: Vec<f64> = group.iter().map(|r| r.seconds).collect();
+        table.add_row([
+            first.heuristic.clone(),
+            picks.join(" "),
+            number(mean(&drawdown), 2),
+            number(mean(&gain), 2),
+            number(mean(&seconds), 3),
+        ]);
+    }
+    right_align(&mut table, 2);
+    table
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+fn right_align(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+/// A number with fixed digits, a dash where there is none.
+pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
+    match value {
+        // A rounded negative zero would show as -0.00.
+        Some(value) if value.abs() < 0.5 * 0.1_f64.powi(digits as i32) => {
+            format!("{:.digits$}", 0.0)
+        }
+        Some(value) => format!("{value:.digits$}"),
+        None => "-".to_owned(),
+    }
+}

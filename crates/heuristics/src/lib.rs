@@ -1,0 +1,41 @@
+//! Which layer to repair.
+//!
+//! A heuristic maps what one shared pass over a network, a repair set and a guard
+//! set has measured to one score per weight-bearing layer, and picks
+//!
+//! ```text
+//! k* = argmax_k score_k(statistics)
+//! ```
+//!
+//! Every heuristic is a pure function of [`Statistics`], in its own file, with
+//! its formula and source; [`ALL`] is the registry that the command line, the
+//! experiments and the report read.
+//!
+//! ```
+//! use heuristics::{by_name, pick};
+//!
+//! let scores = [Some(-3.0), Some(-0.5), None];
+//! assert_eq!(pick(&scores), Some(1));
+//! assert!(by_name("first_order_cost").is_ok());
+//! assert!(by_name("tea_leaves").unwrap_err().to_string().contains("gradient_norm"));
+//! ```
+//!
+//! Supported: every layer of the networks that [`network`] loads; labelled
+//! repair sets. Not supported: repair sets of inequalities without labels. Not here:
+//! brute force, which repairs at every layer and keeps the best on a selection
+//! split; it needs repairs, so the experiments compute it.
+
+mod collect;
+mod error;
+mod estimate;
+mod gradients;
+mod representation;
+mod scores;
+mod similarity;
+mod statistics;
+
+pub use error::HeuristicError;
+pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
+pub use statistics::{
+    Counterpart, FirstOrderStatistics, LayerStatistics, Phase, Statistics, Subject,
+};

@@ -1,0 +1,8 @@
+//! The scores, on networks for which the right answer is known by construction.
+
+mod activations;
+mod first_order;
+mod fixture;
+mod gradients;
+mod refusals;
+mod registry;

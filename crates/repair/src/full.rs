@@ -1,0 +1,341 @@
+//! The frozen-pattern problem written out in full, as one sparse program.
+//!
+//! Every value behind the start layer is a variable:
+//!
+//! ```text
+//! z_i = z_i(0) + ΔW h_i + Δb;     v = W_l (slope ∘ u) + b_l + Δb_l
+//! ```
+//!
+//! Pattern rows become bounds on these variables. It serves the `aprnn`
+//! objective, which has no factored form, and is the reference against which the
+//! lazily generated problem is checked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use network::{Mode, NodeId, Op, Pattern};
+use optim::lp::{Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop};
+
+use crate::frozen::Safety;
+use crate::suffix::Suffix;
+use crate::{Change, Objective, RepairError, RepairSet};
+
+/// The program and where Δ is in it.
+pub struct FullProgram {
+    program: ConvexProgram,
+    weight: Vec<usize>,
+    bias: Vec<usize>,
+    later: Vec<Vec<usize>>,
+}
+
+/// The answer of the solver.
+#[derive(Clone, Debug)]
+pub enum FullOutcome {
+    /// The optimal change and the objective's value.
+    Optimal(Change, f64),
+    /// No change satisfies the rows.
+    Infeasible,
+    /// The solver stopped, with its reason.
+    Stopped(LpStop),
+}
+
+impl FullProgram {
+    /// Writes the problem out.
+    ///
+    /// # Errors
+    /// [`RepairError::Unsupported`] for a graph that is no chain behind the start
+    /// layer; [`RepairError::Option`] for the guarded objective;
+    /// [`network::NetworkError::NoLinearPiece`].
+    pub fn new(
+        suffix: &Suffix<'_>,
+        set: &RepairSet,
+        objective: Objective,
+        safety: Safety,
+        box_bound: Option<f64>,
+    ) -> Result<Self, RepairError> {
+        let pattern = suffix.pattern()?;
+        let mut writer = Writer::new(suffix, &pattern, safety, box_bound.unwrap_or(f64::INFINITY));
+        let outputs = writer.values()?;
+        let original = suffix.outputs(None, Mode::Frozen(&pattern))?;
+        let classes = original.len() / set.len();
+        for (i, inequalities) in set.points.iter().enumerate() {
+            for inequality in inequalities {
+                let terms = inequality
+                    .terms
+                    .iter()
+                    .map(|&(c, a)| (outputs[i][c].0, a * outputs[i][c].1));
+                writer
+                    .linear
+                    .at_least(terms, inequality.bound + safety.specification);
+            }
+        }
+        let entries: Vec<usize> = writer.entries().collect();
+        let mut quadratic = Vec::new();
+        match objective {
+            Objective::L2 => quadratic.extend(entries.iter().map(|&j| (j, j, 1.0))),
+            Objective::L1 => writer.sum_of_magnitudes(&entries, 1.0),
+            Objective::LInf => writer.largest_magnitude(&entries),
+            Objective::L1PlusLInf => {
+                writer.sum_of_magnitudes(&entries, 1.0 / entries.len() as f64);
+                writer.largest_magnitude(&entries);
+            }
+            Objective::Aprnn => {
+                let mut all = entries;
+                for (i, point) in outputs.iter().enumerate() {
+                    for (c, &(variable, scale)) in point.iter().enumerate() {
+                        all.push(writer.difference(variable, scale, original[i * classes + c]));
+                    }
+                }
+                writer.sum_of_magnitudes(&all, 1.0 / all.len() as f64);
+                writer.largest_magnitude(&all);
+            }
+            Objective::Guarded => {
+                return Err(RepairError::Option {
+                    option: "objective",
+                    expected: "one with a sparse form".into(),
+                    got: objective.to_string(),
+                });
+            }
+        }
+        Ok(Self {
+            program: ConvexProgram {
+                linear: writer.linear,
+                quadratic,
+            },
+            weight: writer.weight,
+            bias: writer.bias,
+            later: writer.later,
+        })
+    }
+
+    /// Rows, variables and non-zeros.
+    pub fn size(&self) -> (usize, usize, usize) {
+        let linear = &self.program.linear;
+        (linear.rows(), linear.variables(), linear.nonzeros())
+    }
+
+    /// Solves it with the interior-point solver.
+    ///
+    /// # Errors
+    /// [`RepairError::Optim`].
+    pub fn solve(&self, limit: Option<Duration>) -> Result<FullOutcome, RepairError> {
+        let outcome = if self.program.quadratic.is_empty() {
+            Clarabel.solve(&self.program.linear, limit)?
+        } else {
+            self.program.solve(limit)?
+        };
+        Ok(match outcome {
+            LpOutcome::Optimal(solution) => {
+                let pick = |at: &[usize]| at.iter().map(|&j| solution.x[j]).collect();
+                let change = Change {
+                    weight: pick(&self.weight),
+                    bias: pick(&self.bias),
+                    later: self.later.iter().map(|at| pick(at)).collect(),
+                };
+                FullOutcome::Optimal(change, solution.objective)
+            }
+            LpOutcome::Infeasible => FullOutcome::Infeasible,
+            LpOutcome::Stopped(stop) => FullOutcome::Stopped(stop),
+            // Every objective is bounded below by zero.
+            LpOutcome::Unbounded => FullOutcome::Stopped(LpStop::Numerical("unbounded".into())),
+        })
+    }
+}
+
+/// A value of one point as `scale · variable`.
+type Scaled = (usize, f64);
+
+struct Writer<'a> {
+    suffix: &'a Suffix<'a>,
+    pattern: &'a Pattern,
+    safety: Safety,
+    linear: LinearProgram,
+    weight: Vec<usize>,
+    bias: Vec<usize>,
+    later: Vec<Vec<usize>>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(suffix: &'a Suffix<'a>, pattern: &'a Pattern, safety: Safety, bound: f64) -> Self {
+        let mut linear = LinearProgram::new();
+        let mut variables = |count: usize| {
+            (0..count)
+                .map(|_| linear.variable(0.0, -bound, bound))
+                .collect()
+        };
+        let layer = suffix.layer();
+        let (weight, bias) = (
+            variables(layer.outputs * layer.inputs),
+            variables(layer.outputs),
+        );
+        let later = suffix
+            .later()
+            .iter()
+            .map(|layer| variables(layer.outputs))
+            .collect();
+        Self {
+            suffix,
+            pattern,
+            safety,
+            linear,
+            weight,
+            bias,
+            later,
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = usize> + '_ {
+        let later = self.later.iter().flatten();
+        self.weight.iter().chain(&self.bias).chain(later).copied()
+    }
+
+    /// Walks the graph behind the start layer; returns the outputs of each point.
+    fn values(&mut self) -> Result<Vec<Vec<Scaled>>, RepairError> {
+        let network = self.suffix.network();
+        let start = self.suffix.layer().node;
+        let points = self.suffix.points();
+        let mut values: BTreeMap<NodeId, Vec<Vec<Scaled>>> = BTreeMap::new();
+        values.insert(start, (0..points).map(|i| self.start_layer(i)).collect());
+        for (id, node) in network.graph().nodes().iter().enumerate().skip(start + 1) {
+            let unsupported = || RepairError::Unsupported {
+                node: node.name.clone(),
+                op: node.op.name().to_owned(),
+                encoding: "full",
+            };
+            let source = values.get(&node.sources[0]).ok_or_else(unsupported)?;
+            let value = match &node.op {
+                Op::Activation(_) => {
+                    let pieces = &self.pattern.pieces()[&id];
+                    let width = pieces.len() / points;
+                    let scaled = |i: usize, u: usize, (variable, scale): Scaled| {
+                        (variable, scale * pieces[i * width + u].slope)
+                    };
+                    let point = |(i, point): (usize, &Vec<Scaled>)| {
+                        point
+                            .iter()
+                            .enumerate()
+                            .map(|(u, &value)| scaled(i, u, value))
+                            .collect()
+                    };
+                    source.iter().enumerate().map(point).collect()
+                }
+                Op::Linear(op) => {
+                    let weight = network.tensor(&op.weight)?;
+                    let bias = network.tensor(&op.bias)?;
+                    let offset = self
+                        .suffix
+                        .later()
+                        .iter()
+                        .position(|layer| layer.node == id);
+                    let source = source.clone();
+                    (0..points)
+                        .map(|i| self.linear_layer(id, i, &source[i], &weight, &bias, offset))
+                        .collect()
+                }
+                _ => return Err(unsupported()),
+            };
+            values.insert(id, value);
+        }
+        values
+            .remove(&network.graph().output())
+            .ok_or_else(|| RepairError::Shape {
+                what: "output nodes",
+                expected: 1,
+                got: 0,
+            })
+    }
+
+    fn start_layer(&mut self, i: usize) -> Vec<Scaled> {
+        let layer = self.suffix.layer();
+        let (p, m) = (layer.outputs, layer.inputs);
+        let h = &self.suffix.inputs()[i * (m + 1)..i * (m + 1) + m];
+        (0..p)
+            .map(|u| {
+                let z = self.pattern_variable(layer.node, i, u, p);
+                let moved = (0..m)
+                    .filter(|&j| h[j] != 0.0)
+                    .map(|j| (self.weight[u * m + j], -h[j]));
+                let terms: Vec<Scaled> = moved.chain([(self.bias[u], -1.0), (z, 1.0)]).collect();
+                self.linear
+                    .equal(terms, self.suffix.layer_outputs()[i * p + u]);
+                (z, 1.0)
+            })
+            .collect()
+    }
+
+    fn linear_layer(
+        &mut self,
+        id: NodeId,
+        i: usize,
+        source: &[Scaled],
+        weight: &[f64],
+        bias: &[f64],
+        offset: Option<usize>,
+    ) -> Vec<Scaled> {
+        let m = source.len();
+        (0..bias.len())
+            .map(|u| {
+                let v = self.pattern_variable(id, i, u, bias.len());
+                let row = weight[u * m..(u + 1) * m].iter().zip(source);
+                let read = row
+                    .filter(|(_, (_, scale))| *scale != 0.0)
+                    .map(|(w, &(j, scale))| (j, -w * scale));
+                let moved = offset.map(|l| (self.later[l][u], -1.0));
+                let terms: Vec<Scaled> = read.chain(moved).chain([(v, 1.0)]).collect();
+                self.linear.equal(terms, bias[u]);
+                (v, 1.0)
+            })
+            .collect()
+    }
+
+    /// A variable for unit `u` of node `id` at point `i`, bounded by its frozen piece.
+    fn pattern_variable(&mut self, id: NodeId, i: usize, u: usize, width: usize) -> usize {
+        let nodes = self.suffix.network().graph().nodes();
+        let reads = |activation: &NodeId| nodes[*activation].sources[0] == id;
+        let (mut lower, mut upper) = (f64::NEG_INFINITY, f64::INFINITY);
+        for (_, pieces) in self
+            .pattern
+            .pieces()
+            .iter()
+            .filter(|(activation, _)| reads(activation))
+        {
+            let piece = pieces[i * width + u];
+            let end = piece.bound + self.safety.sign;
+            if piece.side > 0.0 {
+                lower = lower.max(end);
+            } else {
+                upper = upper.min(-end);
+            }
+        }
+        self.linear.variable(0.0, lower, upper)
+    }
+
+    /// A variable equal to `scale · variable - value`.
+    fn difference(&mut self, variable: usize, scale: f64, value: f64) -> usize {
+        let difference = self.linear.variable(0.0, f64::NEG_INFINITY, f64::INFINITY);
+        self.linear
+            .equal([(variable, scale), (difference, -1.0)], value);
+        difference
+    }
+
+    /// Adds `cost · Σ |x_j|`.
+    fn sum_of_magnitudes(&mut self, variables: &[usize], cost: f64) {
+        for &j in variables {
+            let magnitude = self.linear.variable(cost, 0.0, f64::INFINITY);
+            self.bound_magnitude(j, magnitude);
+        }
+    }
+
+    /// Adds `max |x_j|`.
+    fn largest_magnitude(&mut self, variables: &[usize]) {
+        let largest = self.linear.variable(1.0, 0.0, f64::INFINITY);
+        for &j in variables {
+            self.bound_magnitude(j, largest);
+        }
+    }
+
+    fn bound_magnitude(&mut self, j: usize, magnitude: usize) {
+        self.linear.at_least([(magnitude, 1.0), (j, -1.0)], 0.0);
+        self.linear.at_least([(magnitude, 1.0), (j, 1.0)], 0.0);
+    }
+}

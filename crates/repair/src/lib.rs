@@ -1,0 +1,70 @@
+//! Provable point repair.
+//!
+//! Given a network, a start layer k, repair points x_i with specifications on
+//! their outputs and an objective, find
+//!
+//! ```text
+//! min_Δ  objective(Δ)    subject to    Σ_c a_c y_c(x_i; W + Δ) >= bound   for every point and inequality
+//! ```
+//!
+//! with Δ = (W_k, b_k, later biases), and decide the result on the weights as
+//! they are saved, rounded to their dtype, in f64, by code other than the encoder.
+//!
+//! ```
+//! use network::{Activation, DeviceChoice, Network, Precision, mlp};
+//! use repair::{Inequality, Objective, Options, Outcome, Problem, RepairSet, repair};
+//!
+//! # fn main() -> Result<(), repair::RepairError> {
+//! let checkpoint = mlp::random(&[2, 6, 2], Activation::Relu, 1)?;
+//! let network = Network::load(&checkpoint, &DeviceChoice::Flex.open()?, Precision::F64)?;
+//! // At (1, 0) output 0 must win by 0.5, at (0, 1) output 1.
+//! let wins = |a, b| vec![Inequality { terms: vec![(a, 1.0), (b, -1.0)], bound: 0.5 }];
+//! let set = RepairSet::linear(vec![1.0, 0.0, 0.0, 1.0], 2, vec![wins(0, 1), wins(1, 0)]);
+//! let problem = Problem {
+//!     network: &network,
+//!     checkpoint: &checkpoint,
+//!     layer: &network.layers()[1],
+//!     set: &set,
+//!     guard: None,
+//! };
+//! let options = Options { objective: Objective::L2, ..Options::default() };
+//! let Outcome::Repaired(repair) = repair(&problem, &options)? else { panic!("not repaired") };
+//! assert!(repair.least_slack >= 0.0 && repair.efficacy == 100.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Supported: linear layers; frozen patterns through ReLU, LeakyReLU and
+//! Hardswish outside [-3, 3]; sequential repair through every operator of
+//! [`network`]; objectives [`Objective::ALL`]. Not supported: regions,
+//! convolutions, several layers at once.
+
+mod change;
+mod error;
+mod first_order;
+mod frozen;
+mod full;
+mod guard;
+mod linearised;
+mod metric;
+mod objective;
+mod outcome;
+mod sequential;
+mod solve;
+mod specification;
+mod suffix;
+mod verify;
+
+pub use change::Change;
+pub use error::RepairError;
+pub use first_order::{FirstOrder, first_order};
+pub use frozen::{FrozenRows, Safety};
+pub use full::{FullOutcome, FullProgram};
+pub use guard::{GuardMoments, LayerMoments};
+pub use metric::{DAMPING, Metric};
+pub use objective::{Method, Objective};
+pub use outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
+pub use solve::{Options, Problem, metric, repair};
+pub use specification::{Inequality, RepairSet};
+pub use suffix::{PointTarget, Sensitivity, Suffix};
+pub use verify::{Evaluator, Verification, verify};

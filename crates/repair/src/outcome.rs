@@ -1,0 +1,145 @@
+//! What a repair returns.
+
+use std::fmt;
+use std::time::Duration;
+
+use network::Checkpoint;
+
+use crate::Change;
+
+/// The answer to a repair problem.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Every specification holds on the weights as saved.
+    Repaired(Box<Repair>),
+    /// No change of this layer under this method satisfies all specifications.
+    Infeasible(Conflict),
+    /// Neither was shown.
+    Unknown(Box<Unfinished>),
+}
+
+/// A repaired checkpoint and its self-check.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    /// The original file with the edited tensors overwritten, rounded to their dtype.
+    pub checkpoint: Checkpoint,
+    /// The change before rounding.
+    pub change: Change,
+    /// The slack of the tightest inequality over all points, evaluated in f64 on
+    /// `checkpoint` by [`verify`](crate::verify()); it includes the margin asked for.
+    pub least_slack: f64,
+    /// Share of the points whose every specification holds with margin zero, in percent.
+    pub efficacy: f64,
+    /// Dual price of each point: how fast the objective rises with the bounds of
+    /// its specification and pattern rows.
+    pub prices: Vec<f64>,
+    /// Sizes and times.
+    pub report: Report,
+}
+
+/// Points that cannot all be satisfied.
+#[derive(Clone, Debug)]
+pub struct Conflict {
+    /// Indices of the conflicting points.
+    pub points: Vec<usize>,
+    /// Whether every proper subset was shown to be satisfiable.
+    pub minimal: bool,
+    /// No change with a smaller norm, in the metric of the objective, satisfies them.
+    pub radius: f64,
+    /// Sizes and times.
+    pub report: Report,
+}
+
+/// A repair that stopped short of an answer.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// Why.
+    pub reason: StopReason,
+    /// The best weights reached, if any; some specification fails on them.
+    pub best: Option<Repair>,
+    /// Sizes and times.
+    pub report: Report,
+}
+
+/// Why a repair stopped short of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StopReason {
+    /// The time limit passed.
+    Time(Duration),
+    /// No step makes progress any more.
+    Stalled {
+        /// Points that are still wrong.
+        points: Vec<usize>,
+        /// The worst slack among them.
+        worst_slack: f64,
+    },
+    /// A later activation has no linear piece at a point.
+    NoLinearPiece(String),
+    /// Rounding the weights to their dtype breaks a specification, whatever the
+    /// extra margin.
+    Rounding {
+        /// The worst slack after rounding.
+        worst_slack: f64,
+    },
+    /// The solver gave up.
+    Solver(String),
+}
+
+impl StopReason {
+    /// The reason in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Time(_) => "time",
+            Self::Stalled { .. } => "stalled",
+            Self::NoLinearPiece(_) => "no linear piece",
+            Self::Rounding { .. } => "rounding",
+            Self::Solver(_) => "solver",
+        }
+    }
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(limit) => write!(f, "time ({:.1} s)", limit.as_secs_f64()),
+            Self::Stalled {
+                points,
+                worst_slack,
+            } => {
+                write!(
+                    f,
+                    "stalled with {} points wrong, worst slack {worst_slack:.2e}",
+                    points.len()
+                )
+            }
+            Self::NoLinearPiece(message) => write!(f, "no linear piece: {message}"),
+            Self::Rounding { worst_slack } => {
+                write!(f, "rounding leaves a slack of {worst_slack:.2e}")
+            }
+            Self::Solver(message) => write!(f, "solver: {message}"),
+        }
+    }
+}
+
+/// Sizes and times of a repair.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Rows that were ever written down (over all rounds of a sequential repair).
+    pub rows: usize,
+    /// Rows that the problem has.
+    pub rows_total: usize,
+    /// Rounds of constraint generation, or sequential steps.
+    pub rounds: usize,
+    /// Value of the objective at the answer.
+    pub objective: f64,
+    /// No change has a smaller objective (frozen pattern only).
+    pub lower_bound: Option<f64>,
+    /// Largest violation over all encoded rows at the answer.
+    pub worst_violation: f64,
+    /// Seconds for prefix, pattern and metric.
+    pub prepare_seconds: f64,
+    /// Seconds for solving, sensitivities included.
+    pub solve_seconds: f64,
+    /// Seconds for rounding and verification.
+    pub verify_seconds: f64,
+}

@@ -1,0 +1,222 @@
+//! Sequential repair with free patterns.
+//!
+//! ```text
+//! Δ <- 0
+//! repeat
+//!     linearise the slacks at Δ                   slack_r(Δ) + a_r·(Δ' - Δ)
+//!     Δ' <- argmin ½‖Δ'‖² + ρ/2 Σ_i ‖(Δ' - Δ) h̃_i‖²    under the linearised rows
+//!     step towards Δ' while the merit of the real network falls
+//!     the trust weight ρ rises when no step does, and falls otherwise
+//! until every real slack holds and the objective stops falling
+//! ```
+//!
+//! The trust term measures how far a step moves the layer's outputs *at the repair
+//! points*, which is what flips their patterns; the objective alone would call a
+//! direction that no guard input uses free. As ρ grows, each point is moved as
+//! little as its own rows need, independently of the others.
+//!
+//! The merit is the exact penalty `½‖Δ‖² + ν Σ_r max(0, -slack_r)` evaluated on
+//! the real network, so only real progress is accepted (Nocedal & Wright,
+//! Numerical Optimization, chapter 18). Inequalities that were violated once and
+//! the tightest few of each point keep their rows, or the next step would break
+//! them. The result is verified like any other; there is no optimality claim.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use optim::Unknown;
+
+use crate::linearised::{Iterate, Linearised};
+use crate::metric::Metric;
+use crate::suffix::Suffix;
+use crate::{Change, RepairError, RepairSet};
+
+/// Share of the predicted fall of the merit that a step must achieve.
+const SUFFICIENT: f64 = 0.05;
+/// Fractions of the step that are tried.
+const FRACTIONS: [f64; 3] = [1.0, 0.5, 0.2];
+/// The first trust weight, the one below which there is none, and the one beyond
+/// which no step is worth taking; relative to the objective's own curvature.
+const FIRST_TRUST: f64 = 1.0;
+const LEAST_TRUST: f64 = 1e-3;
+const LARGEST_TRUST: f64 = 1e9;
+/// The most that rows aim beyond the safety.
+const LARGEST_OVERSHOOT: f64 = 0.05;
+/// Steps after the first success, spent on lowering the objective.
+const POLISHING: usize = 12;
+/// Relative fall of the objective below which polishing stops.
+const PROGRESS: f64 = 5e-3;
+
+/// The end of a sequential repair.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequence {
+    /// The best change found: the cheapest that satisfies everything, else the
+    /// one that violates least.
+    pub change: Change,
+    /// Slack of every inequality at `change`, beyond the safety asked for.
+    pub slacks: Vec<f64>,
+    /// ½‖Δ‖² in the metric.
+    pub objective: f64,
+    /// Dual price of each point, from the last subproblem.
+    pub prices: Vec<f64>,
+    /// Steps.
+    pub rounds: usize,
+    /// Distinct inequalities that ever had a row.
+    pub rows: usize,
+    /// Why it ended without satisfying everything, if it did.
+    pub stop: Option<SequenceStop>,
+}
+
+/// Why a sequence ended early.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SequenceStop {
+    /// The deadline passed.
+    Time,
+    /// No step lowers the merit.
+    Stalled,
+    /// The subproblem could not be solved.
+    Solver(String),
+}
+
+/// Runs the sequence. `safety` is how far beyond its bound each inequality is pushed.
+///
+/// # Errors
+/// [`RepairError::Network`] and [`RepairError::Optim`].
+pub(crate) fn run(
+    suffix: &Suffix<'_>,
+    metric: &Metric,
+    set: &RepairSet,
+    safety: f64,
+    max_rounds: usize,
+    deadline: Option<Instant>,
+) -> Result<Sequence, RepairError> {
+    let problem = Linearised::new(suffix, metric, set, safety)?;
+    let mut current = problem.start()?;
+    let mut best: Option<Iterate> = None;
+    let mut prices = vec![0.0; set.len()];
+    let mut kept = BTreeSet::new();
+    let mut control = Control::new();
+    let (mut rounds, mut polished, mut stop) = (0, 0, None);
+    while rounds < max_rounds && polished <= POLISHING {
+        if deadline.is_some_and(|end| Instant::now() >= end) {
+            stop = Some(SequenceStop::Time);
+            break;
+        }
+        rounds += 1;
+        polished += usize::from(best.is_some());
+        problem.choose(&current, &mut kept);
+        let rows = problem.rows(&current, &kept, control.overshoot)?;
+        let step = match problem.subproblem(&current, rows, control.trust, deadline)? {
+            Ok(step) => step,
+            Err(why) => {
+                stop = Some(why);
+                break;
+            }
+        };
+        control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier);
+        let found = search(&problem, &current, &step.target, control.penalty)?;
+        tracing::debug!(
+            rounds,
+            rows = kept.len(),
+            violation = current.violation(),
+            trust = control.trust,
+            fraction = found.as_ref().map(|(_, fraction)| fraction),
+            "sequential step"
+        );
+        let Some((next, fraction)) = found else {
+            if control.shorten() {
+                continue;
+            }
+            break;
+        };
+        current = next;
+        prices = step.prices;
+        control.accept(fraction, current.violation());
+        if current.satisfied() {
+            let before = best.as_ref().map(|best| best.x.norm_squared());
+            if before.is_none_or(|norm| current.x.norm_squared() < norm) {
+                best = Some(current.clone());
+            }
+            if before.is_some_and(|norm| current.x.norm_squared() > norm * (1.0 - PROGRESS)) {
+                break;
+            }
+        }
+    }
+    if best.is_some() {
+        stop = None;
+    } else if stop.is_none() {
+        stop = Some(SequenceStop::Stalled);
+    }
+    let last = best.unwrap_or(current);
+    Ok(Sequence {
+        objective: 0.5 * last.x.norm_squared(),
+        change: last.change,
+        slacks: last.slacks,
+        prices,
+        rounds,
+        rows: kept.len(),
+        stop,
+    })
+}
+
+/// The longest step towards `target` that lowers the merit enough, with its fraction.
+fn search(
+    problem: &Linearised<'_>,
+    from: &Iterate,
+    target: &Unknown,
+    penalty: f64,
+) -> Result<Option<(Iterate, f64)>, RepairError> {
+    let merit = from.merit(penalty);
+    // At best the violations vanish and only the target's norm is left.
+    let predicted = merit - 0.5 * target.norm_squared();
+    for fraction in FRACTIONS {
+        let mut x = from.x.clone();
+        x.add_scaled(-fraction, &from.x);
+        x.add_scaled(fraction, target);
+        let next = problem.iterate(x)?;
+        if merit - next.merit(penalty) > SUFFICIENT * fraction * predicted.max(0.0) {
+            return Ok(Some((next, fraction)));
+        }
+    }
+    Ok(None)
+}
+
+/// The knobs that one step sets for the next.
+struct Control {
+    /// ρ
+    trust: f64,
+    /// ν of the merit.
+    penalty: f64,
+    /// How far beyond the safety the rows aim: kinks between here and there eat some of it.
+    overshoot: f64,
+}
+
+impl Control {
+    fn new() -> Self {
+        Self {
+            trust: 0.0,
+            penalty: 0.0,
+            overshoot: 0.0,
+        }
+    }
+
+    fn accept(&mut self, fraction: f64, violation: f64) {
+        self.overshoot = violation.min(LARGEST_OVERSHOOT);
+        if violation == 0.0 {
+            self.trust *= 0.1;
+        } else if fraction == 1.0 {
+            self.trust *= 0.3;
+        } else if fraction < 0.5 {
+            self.trust = (self.trust * 3.0).max(FIRST_TRUST);
+        }
+        if self.trust < LEAST_TRUST {
+            self.trust = 0.0;
+        }
+    }
+
+    /// Asks for a shorter step; `false` when no shorter one makes sense.
+    fn shorten(&mut self) -> bool {
+        self.trust = (self.trust * 10.0).max(FIRST_TRUST);
+        self.trust <= LARGEST_TRUST
+    }
+}

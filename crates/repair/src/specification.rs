@@ -1,0 +1,202 @@
+//! Point specifications: what the output must be at each repair point.
+//!
+//! Every specification is a list of linear inequalities on the outputs y,
+//!
+//! ```text
+//! Σ_c a_c y_c >= bound;      argmax with margin:  y_label - y_j >= margin  for every j != label
+//! ```
+
+use std::collections::HashMap;
+
+use data::Dataset;
+use network::Network;
+
+use crate::RepairError;
+
+/// `Σ terms a_c y_c >= bound`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inequality {
+    /// `(output, coefficient)`, each output at most once.
+    pub terms: Vec<(usize, f64)>,
+    /// The least value.
+    pub bound: f64,
+}
+
+impl Inequality {
+    /// How much the outputs exceed the bound; negative when it is violated.
+    pub fn slack(&self, outputs: &[f64]) -> f64 {
+        self.terms.iter().map(|&(c, a)| a * outputs[c]).sum::<f64>() - self.bound
+    }
+}
+
+/// Inputs and what the network must answer there.
+#[derive(Clone, Debug)]
+pub struct RepairSet {
+    /// `points x example`, row-major.
+    pub inputs: Vec<f32>,
+    /// Numbers of one example.
+    pub example: usize,
+    /// The inequalities of each point.
+    pub points: Vec<Vec<Inequality>>,
+    /// The label of each point, for argmax specifications.
+    pub labels: Option<Vec<usize>>,
+}
+
+impl RepairSet {
+    /// Every example of `set` must be classified as its label, with a margin over
+    /// every other class. Points that are right already are kept right.
+    ///
+    /// # Errors
+    /// [`RepairError::Option`] for a negative or infinite margin.
+    pub fn argmax(set: &Dataset, margin: f64) -> Result<Self, RepairError> {
+        if !(margin.is_finite() && margin >= 0.0) {
+            return Err(RepairError::Option {
+                option: "margin",
+                expected: "a finite number >= 0".into(),
+                got: margin.to_string(),
+            });
+        }
+        let specify = |&label: &usize| {
+            (0..set.classes)
+                .filter(|&other| other != label)
+                .map(|other| Inequality {
+                    terms: vec![(label, 1.0), (other, -1.0)],
+                    bound: margin,
+                })
+                .collect()
+        };
+        Ok(Self {
+            inputs: set.inputs.clone(),
+            example: set.example_len(),
+            points: set.labels.iter().map(specify).collect(),
+            labels: Some(set.labels.clone()),
+        })
+    }
+
+    /// The outputs at each input must satisfy the given inequalities.
+    pub fn linear(inputs: Vec<f32>, example: usize, points: Vec<Vec<Inequality>>) -> Self {
+        Self {
+            inputs,
+            example,
+            points,
+            labels: None,
+        }
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// Number of inequalities over all points.
+    pub fn inequalities(&self) -> usize {
+        self.points.iter().map(Vec::len).sum()
+    }
+
+    /// Finds everything that would make a repair meaningless, before any work.
+    ///
+    /// # Errors
+    /// The first of: an empty set, a wrong input size, a number that is not
+    /// finite, an output that the network lacks, two labels for one input.
+    pub fn validate(&self, network: &Network, classes: usize) -> Result<(), RepairError> {
+        if self.is_empty() {
+            return Err(RepairError::EmptySet);
+        }
+        let expected: usize = network.graph().input_shape().iter().product();
+        let shape = |what, expected, got| RepairError::Shape {
+            what,
+            expected,
+            got,
+        };
+        if self.example != expected {
+            return Err(shape("numbers per repair input", expected, self.example));
+        }
+        if self.inputs.len() != self.example * self.len() {
+            return Err(shape(
+                "numbers in all repair inputs",
+                self.example * self.len(),
+                self.inputs.len(),
+            ));
+        }
+        if let Some(at) = self.inputs.iter().position(|x| !x.is_finite()) {
+            return Err(RepairError::NotFinite {
+                point: at / self.example,
+                position: at % self.example,
+                value: self.inputs[at],
+            });
+        }
+        if let Some(labels) = &self.labels
+            && labels.len() != self.len()
+        {
+            return Err(shape(
+                "labels of all repair points",
+                self.len(),
+                labels.len(),
+            ));
+        }
+        for (point, &label) in self.labels.iter().flatten().enumerate() {
+            if label >= classes {
+                return Err(RepairError::Label {
+                    point,
+                    label,
+                    classes,
+                });
+            }
+        }
+        self.validate_inequalities(classes)?;
+        self.find_contradiction()
+    }
+
+    fn validate_inequalities(&self, classes: usize) -> Result<(), RepairError> {
+        for (point, inequalities) in self.points.iter().enumerate() {
+            for (index, inequality) in inequalities.iter().enumerate() {
+                let wrong = |reason: String| RepairError::Specification {
+                    point,
+                    inequality: index,
+                    reason,
+                };
+                if inequality.terms.iter().all(|&(_, a)| a == 0.0) {
+                    return Err(wrong(
+                        "expected at least one coefficient that is not zero".into(),
+                    ));
+                }
+                if let Some((c, _)) = inequality.terms.iter().find(|&&(c, _)| c >= classes) {
+                    return Err(wrong(format!(
+                        "expected an output below {classes}, got {c}"
+                    )));
+                }
+                if !inequality.bound.is_finite()
+                    || inequality.terms.iter().any(|(_, a)| !a.is_finite())
+                {
+                    return Err(wrong("expected finite numbers".into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn find_contradiction(&self) -> Result<(), RepairError> {
+        let Some(labels) = &self.labels else {
+            return Ok(());
+        };
+        let mut seen: HashMap<Vec<u32>, usize> = HashMap::new();
+        for (second, input) in self.inputs.chunks_exact(self.example.max(1)).enumerate() {
+            // -0 and 0 are the same input.
+            let key = input.iter().map(|x| (x + 0.0).to_bits()).collect();
+            let first = *seen.entry(key).or_insert(second);
+            if labels[first] != labels[second] {
+                return Err(RepairError::Contradiction {
+                    first,
+                    second,
+                    labels: (labels[first], labels[second]),
+                });
+            }
+        }
+        Ok(())
+    }
+}

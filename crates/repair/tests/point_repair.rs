@@ -1,0 +1,218 @@
+//! Repairs of small random networks, checked against code that shares nothing with the encoders.
+
+mod common;
+
+use common::{Fixture, frozen, sequential};
+use network::{Activation, Checkpoint};
+use proptest::prelude::*;
+use repair::{
+    FullOutcome, FullProgram, Inequality, Objective, Options, Outcome, RepairSet, Safety,
+    StopReason, Suffix, verify,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn after_a_repair_every_specification_holds_on_the_file_as_saved(
+        seed in 0u64..10_000, layer in 0usize..3, points in 1usize..7, objective in 0usize..5, sequentially in any::<bool>(),
+    ) {
+        let fixture = Fixture::random(&[6, 9, 8, 4], Activation::Relu, seed);
+        let set = fixture.random_labels(points, 0.1, seed);
+        let options = if sequentially {
+            sequential(if objective % 2 == 0 { Objective::Guarded } else { Objective::L2 })
+        } else {
+            frozen(Objective::ALL[objective])
+        };
+        match fixture.repair(layer, &set, &options).unwrap() {
+            Outcome::Repaired(repair) => {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join("repaired.safetensors");
+                repair.checkpoint.write(&path).unwrap();
+                let saved = Checkpoint::read(&path).unwrap();
+                for (point, inequalities) in set.points.iter().enumerate() {
+                    let outputs = common::forward(&saved, &set.inputs[point * 6..(point + 1) * 6]);
+                    for inequality in inequalities {
+                        prop_assert!(inequality.slack(&outputs) >= -1e-12, "point {}: {:?}", point, outputs);
+                    }
+                }
+                // Only the start layer (and later biases of a frozen repair) may differ.
+                for name in fixture.checkpoint.names() {
+                    let same = saved.tensor(name).unwrap() == fixture.checkpoint.tensor(name).unwrap();
+                    let start = name.starts_with(&format!("{}.", 2 * layer));
+                    prop_assert!(same || start || (!sequentially && name.ends_with(".bias")), "{}", name);
+                }
+            }
+            Outcome::Infeasible(conflict) => {
+                prop_assert!(!sequentially && !conflict.points.is_empty());
+                prop_assert!(conflict.points.iter().all(|&point| point < points));
+            }
+            Outcome::Unknown(unfinished) => {
+                // A sequential repair may stall; it never claims a repair then.
+                prop_assert!(sequentially, "{}", unfinished.reason);
+            }
+        }
+    }
+
+    #[test]
+    fn the_lazily_generated_optimum_is_that_of_the_problem_written_out_in_full(
+        seed in 0u64..10_000, layer in 0usize..3, objective in 1usize..5,
+    ) {
+        let objective = Objective::ALL[objective];
+        let fixture = Fixture::random(&[4, 6, 5, 3], Activation::Relu, seed);
+        let set = fixture.random_labels(4, 0.1, seed);
+        let suffix = Suffix::new(&fixture.network, &fixture.network.layers()[layer], &set.inputs, true).unwrap();
+        let safety = Safety { specification: 1e-4, sign: 1e-5 };
+        let full = FullProgram::new(&suffix, &set, objective, safety, None).unwrap().solve(None).unwrap();
+        match (fixture.repair(layer, &set, &frozen(objective)).unwrap(), full) {
+            (Outcome::Repaired(repair), FullOutcome::Optimal(_, value)) => {
+                // Both check their own gap to 1e-6, relative.
+                prop_assert!((repair.report.objective - value).abs() <= 2e-5 * (1.0 + value.abs()),
+                    "{} in full, {} generated", value, repair.report.objective);
+                let bound = repair.report.lower_bound.unwrap();
+                prop_assert!(bound <= value * (1.0 + 1e-5) + 1e-7, "bound {} of {}", bound, value);
+            }
+            (Outcome::Infeasible(_), FullOutcome::Infeasible) => {}
+            // Near the border of feasibility one of the two may give up, but never contradict.
+            (Outcome::Unknown(_), _) | (_, FullOutcome::Stopped(_)) => {}
+            (mine, full) => prop_assert!(false, "{mine:?} against {full:?}"),
+        }
+    }
+}
+
+#[test]
+fn points_that_contradict_each_other_are_named_minimally() {
+    // Collinear points: under an affine layer the middle one cannot be the odd one out.
+    let fixture = Fixture::random(&[2, 2], Activation::Relu, 0);
+    let wins = |winner: usize, other: usize| {
+        vec![Inequality {
+            terms: vec![(winner, 1.0), (other, -1.0)],
+            bound: 1.0,
+        }]
+    };
+    let inputs = vec![0.3, 0.9, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0];
+    let set = RepairSet::linear(
+        inputs,
+        2,
+        vec![wins(0, 1), wins(0, 1), wins(1, 0), wins(0, 1)],
+    );
+    let Outcome::Infeasible(conflict) = fixture.repair(0, &set, &frozen(Objective::L2)).unwrap()
+    else {
+        panic!("collinear points were repaired");
+    };
+    assert_eq!(conflict.points, [1, 2, 3]);
+    assert!(conflict.minimal && conflict.radius > 1e6);
+}
+
+#[test]
+fn a_box_bounds_every_entry_and_too_small_a_box_is_infeasible() {
+    let fixture = Fixture::random(&[4, 6, 3], Activation::Relu, 3);
+    let set = fixture.random_labels(2, 0.5, 9);
+    let Outcome::Repaired(free) = fixture.repair(1, &set, &frozen(Objective::L2)).unwrap() else {
+        panic!("not repaired without a box");
+    };
+    let bound = 0.8 * free.change.norm_linf();
+    let boxed = Options {
+        box_bound: Some(bound),
+        ..frozen(Objective::L2)
+    };
+    let Outcome::Repaired(repair) = fixture.repair(1, &set, &boxed).unwrap() else {
+        panic!("not repaired within the box");
+    };
+    assert!(repair.change.norm_linf() <= bound + 1e-6);
+    assert!(repair.report.objective >= free.report.objective - 1e-9);
+    let tiny = Options {
+        box_bound: Some(1e-6),
+        ..frozen(Objective::L2)
+    };
+    assert!(matches!(
+        fixture.repair(1, &set, &tiny).unwrap(),
+        Outcome::Infeasible(_)
+    ));
+}
+
+#[test]
+fn a_point_that_is_right_stays_right() {
+    let fixture = Fixture::random(&[5, 8, 3], Activation::LeakyRelu { slope: 0.1 }, 11);
+    let (right, drawn) = (
+        fixture.labels_of_network(6),
+        fixture.random_labels(6, 0.0, 4).labels.unwrap(),
+    );
+    let labels: Vec<usize> = (0..6)
+        .map(|i| if i < 4 { right[i] } else { drawn[i] })
+        .collect();
+    let set = fixture.labelled(&labels, 0.05);
+    for options in [frozen(Objective::L2), sequential(Objective::L2)] {
+        let Outcome::Repaired(repair) = fixture.repair(1, &set, &options).unwrap() else {
+            panic!("{} did not repair", options.method);
+        };
+        let checked = verify(&repair.checkpoint, &set).unwrap();
+        assert!(checked.slacks.iter().all(|&slack| slack >= 0.0));
+    }
+}
+
+#[test]
+fn smooth_suffixes_are_repaired_sequentially_and_refused_frozen() {
+    let smooth = [
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::Hardswish,
+    ];
+    for activation in smooth {
+        let fixture = Fixture::random(&[5, 10, 8, 3], activation, 2);
+        let set = fixture.random_labels(4, 0.02, 1);
+        let repaired = fixture.repair(1, &set, &sequential(Objective::L2)).unwrap();
+        match repaired {
+            Outcome::Repaired(_) => {}
+            Outcome::Unknown(unfinished) => panic!("{activation:?}: {}", unfinished.reason),
+            Outcome::Infeasible(_) => panic!("{activation:?} was called infeasible"),
+        }
+        match fixture.repair(1, &set, &frozen(Objective::L2)).unwrap() {
+            Outcome::Unknown(unfinished) => {
+                assert!(matches!(unfinished.reason, StopReason::NoLinearPiece(_)))
+            }
+            other => panic!("{activation:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_spent_time_limit_is_an_outcome() {
+    let fixture = Fixture::random(&[6, 9, 8, 4], Activation::Relu, 1);
+    let set = fixture.random_labels(5, 0.5, 1);
+    for options in [frozen(Objective::L2), sequential(Objective::L2)] {
+        let options = Options {
+            time_limit: Some(std::time::Duration::ZERO),
+            ..options
+        };
+        match fixture.repair(0, &set, &options).unwrap() {
+            Outcome::Unknown(unfinished) => {
+                assert!(
+                    matches!(unfinished.reason, StopReason::Time(_)),
+                    "{}",
+                    unfinished.reason
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_same_problem_gives_the_same_bytes() {
+    let fixture = Fixture::random(&[6, 9, 8, 4], Activation::Relu, 21);
+    let set = fixture.random_labels(5, 0.1, 2);
+    for options in [
+        frozen(Objective::Guarded),
+        sequential(Objective::Guarded),
+        frozen(Objective::L1),
+    ] {
+        let run = || match fixture.repair(2, &set, &options).unwrap() {
+            Outcome::Repaired(repair) => repair.checkpoint.bytes().to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(run(), run());
+    }
+}
