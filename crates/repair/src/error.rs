@@ -1,6 +1,5 @@
 //! Errors of this crate: what is wrong with a repair problem before any work.
 
-use data::ExampleId;
 use network::NetworkError;
 use optim::OptimError;
 
@@ -75,9 +74,6 @@ pub enum RepairError {
     /// The guarded objective has no guard inputs to be computed from.
     #[error("objective `guarded` needs guard inputs, got none")]
     NoGuard,
-    /// A guard input is also a repair input.
-    #[error("guard and repair sets share the input {0}")]
-    Overlap(ExampleId),
     /// A part of the network that an encoding does not know.
     #[error("node `{node}` ({op}) is not supported by the {encoding} encoding")]
     Unsupported {

@@ -50,8 +50,7 @@ const PROGRESS: f64 = 5e-3;
 /// The end of a sequential repair.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
-    /// The best change found: the cheapest that satisfies everything, else the
-    /// one that violates least.
+    /// The cheapest change found that satisfies everything, else the last one.
     pub change: Change,
     /// Slack of every inequality at `change`, beyond the safety asked for.
     pub slacks: Vec<f64>,
@@ -72,7 +71,7 @@ pub(crate) struct Sequence {
 pub(crate) enum SequenceStop {
     /// The deadline passed.
     Time,
-    /// No step lowers the merit.
+    /// No step lowers the merit, or the steps are spent.
     Stalled,
     /// The subproblem could not be solved.
     Solver(String),
@@ -92,12 +91,16 @@ pub(crate) fn run(
 ) -> Result<Sequence, RepairError> {
     let problem = Linearised::new(suffix, metric, set, safety)?;
     let mut current = problem.start()?;
-    let mut best: Option<Iterate> = None;
+    // What holds already needs no change.
+    let mut best = current.satisfied().then(|| current.clone());
     let mut prices = vec![0.0; set.len()];
     let mut kept = BTreeSet::new();
     let mut control = Control::new();
     let (mut rounds, mut polished, mut stop) = (0, 0, None);
-    while rounds < max_rounds && polished <= POLISHING {
+    while best.as_ref().is_none_or(|best| best.x.norm_squared() > 0.0)
+        && rounds < max_rounds
+        && polished <= POLISHING
+    {
         if deadline.is_some_and(|end| Instant::now() >= end) {
             stop = Some(SequenceStop::Time);
             break;

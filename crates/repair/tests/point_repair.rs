@@ -216,3 +216,22 @@ fn the_same_problem_gives_the_same_bytes() {
         assert_eq!(run(), run());
     }
 }
+
+#[test]
+fn what_holds_already_is_left_alone() {
+    let fixture = Fixture::random(&[5, 8, 3], Activation::Relu, 11);
+    let set = fixture.labelled(&fixture.labels_of_network(4), 0.0);
+    let holds = verify(&fixture.checkpoint, &set).unwrap().least_slack() > 1e-3;
+    assert!(holds, "the fixture's own answers are too close to call");
+    for options in [frozen(Objective::L2), sequential(Objective::L2)] {
+        let Outcome::Repaired(repair) = fixture.repair(1, &set, &options).unwrap() else {
+            panic!("{} did not accept what holds", options.method);
+        };
+        // Signs within the safety of zero may be moved by as much.
+        assert!(
+            repair.change.norm_l2() < 1e-3,
+            "{}",
+            repair.change.norm_l2()
+        );
+    }
+}
