@@ -167,22 +167,6 @@ impl Checkpoint {
         })
     }
 
-    /// The spacing of the storage type around `x`: an upper bound on twice the
-    /// rounding error of storing it in tensor `name`.
-    ///
-    /// # Errors
-    /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
-    pub fn spacing(&self, name: &str, x: f64) -> Result<f64, NetworkError> {
-        let digits = match self.info(name)?.dtype {
-            Dtype::F16 => 11,
-            Dtype::BF16 => 8,
-            Dtype::F32 => 24,
-            Dtype::F64 => 53,
-            other => return Err(dtype_error(name, other)),
-        };
-        Ok(x.abs().max(f64::MIN_POSITIVE) * 2f64.powi(1 - digits))
-    }
-
     /// A copy in which the given tensors hold other numbers, rounded to nearest
     /// in each tensor's own dtype.
     ///

@@ -3,7 +3,7 @@
 //! Layers are named `0`, `2`, `4`, ...; the activations between them `1`, `3`,
 //! ... hold no tensors. Widths come from the tensors, the activation from the
 //! checkpoint's metadata key `activation` (ReLU when it is absent, as in the
-//! networks of the verification literature); the last layer has none. The
+//! networks of the verification literature; `negative_slope` is LeakyReLU's); the last layer has none. The
 //! metadata key `output` = `softmax` appends one.
 //!
 //! Parity: logits of the 3x100, 9x100 and 9x200 MNIST networks equal PyTorch's
@@ -63,7 +63,7 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
         ));
     }
     let activation = match checkpoint.metadata().get("activation") {
-        Some(name) => name.parse()?,
+        Some(name) => with_slope(name.parse()?, checkpoint)?,
         None => Activation::Relu,
     };
     let softmax = match checkpoint.metadata().get("output").map(String::as_str) {
@@ -110,6 +110,24 @@ fn build(
     Ok(graph)
 }
 
+/// Metadata key of LeakyReLU's slope.
+const SLOPE: &str = "negative_slope";
+
+/// LeakyReLU with the slope that the metadata states, PyTorch's default otherwise.
+fn with_slope(activation: Activation, checkpoint: &Checkpoint) -> Result<Activation, NetworkError> {
+    let (Activation::LeakyRelu { .. }, Some(text)) = (activation, checkpoint.metadata().get(SLOPE))
+    else {
+        return Ok(activation);
+    };
+    match text.parse() {
+        Ok(slope) if (0.0..=1.0).contains(&slope) => Ok(Activation::LeakyRelu { slope }),
+        _ => Err(NetworkError::Architecture {
+            origin: checkpoint.origin().to_owned(),
+            reason: format!("metadata `{SLOPE}`: expected a number from 0 to 1, got `{text}`"),
+        }),
+    }
+}
+
 /// A randomly initialised perceptron with the given widths, input first:
 /// uniform in ±1/√inputs (PyTorch's default), the same for the same seed.
 ///
@@ -143,6 +161,9 @@ pub fn random(
         ));
         tensors.push((format!("{}.bias", 2 * i), vec![outputs], draw(outputs)));
     }
-    let metadata = BTreeMap::from([("activation".to_owned(), activation.name().to_owned())]);
+    let mut metadata = BTreeMap::from([("activation".to_owned(), activation.name().to_owned())]);
+    if let Activation::LeakyRelu { slope } = activation {
+        metadata.insert(SLOPE.to_owned(), slope.to_string());
+    }
     Checkpoint::from_f32(&tensors, &metadata, "random perceptron")
 }

@@ -106,7 +106,14 @@ impl Network {
             let mut selector = vec![0.0; batch * width];
             for row in rows {
                 for &(feature, weight) in &targets[row].selector {
-                    selector[row * width + feature] = weight;
+                    if feature >= width {
+                        return Err(NetworkError::shape(
+                            "target feature",
+                            format!("below {width}"),
+                            &[feature],
+                        ));
+                    }
+                    selector[row * width + feature] += weight;
                 }
             }
             let selector = Value::from_f64(&selector, &shape, self.device(), self.precision())?;

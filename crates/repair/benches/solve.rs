@@ -79,7 +79,7 @@ fn measure(
     let program = FullProgram::new(&suffix, set, Objective::L2, SAFETY, None)?;
     let (rows, _, nonzeros) = program.size();
     let start = Instant::now();
-    let FullOutcome::Optimal(_, value) = program.solve(None)? else {
+    let FullOutcome::Optimal(_, value, _) = program.solve(None)? else {
         return Err(format!("layer {}: the full problem was not solved", layer.name).into());
     };
     let full = start.elapsed().as_secs_f64();

@@ -61,6 +61,14 @@ pub enum RepairError {
         /// The number given.
         got: usize,
     },
+    /// The network overflows at a point.
+    #[error("point {point}: output {output} is not finite before the repair")]
+    Overflow {
+        /// Index of the point.
+        point: usize,
+        /// Index of the output.
+        output: usize,
+    },
     /// An option is out of range or does not fit another.
     #[error("option `{option}`: expected {expected}, got {got}")]
     Option {

@@ -83,8 +83,9 @@ pub fn first_order(
     );
     let count = tightest.len();
     let mean = (0..count).map(|i| kernel[i * count + i]).sum::<f64>() / count.max(1) as f64;
+    let mean = if mean > 0.0 { mean } else { 1.0 };
     rows.iter_mut()
-        .for_each(|row| row.softness = SOFTNESS * mean.max(f64::MIN_POSITIVE));
+        .for_each(|row| row.softness = SOFTNESS * mean);
     match solve_rows(&shape, &inputs, &rows, None, &Limits::default())? {
         RowSolution::Optimal(solution) => {
             let mut prices = vec![0.0; set.len()];

@@ -48,6 +48,7 @@ pub struct FrozenRows<'a> {
     origin: BTreeMap<NodeId, Vec<f64>>,
     inputs: Inputs,
     factors: HashMap<usize, (Vec<f64>, Vec<f64>)>,
+    boxes: HashMap<usize, (usize, Vec<f64>, Vec<f64>)>,
 }
 
 /// Where the identifiers of each family of rows begin.
@@ -119,6 +120,7 @@ impl<'a> FrozenRows<'a> {
             origin: BTreeMap::new(),
             inputs: metric.inputs(suffix),
             factors: HashMap::new(),
+            boxes: HashMap::new(),
         };
         rows.origin = rows.values(&Unknown::zeros(&metric.shape()))?;
         Ok(rows)
@@ -129,11 +131,6 @@ impl<'a> FrozenRows<'a> {
         self.included = (0..self.set.len())
             .map(|point| points.contains(&point))
             .collect();
-    }
-
-    /// Moves every row further inside its half-space.
-    pub fn tighten(&mut self, safety: Safety) {
-        self.safety = safety;
     }
 
     /// Frozen values of every node that some row reads, at `x`.
@@ -292,7 +289,14 @@ impl<'a> FrozenRows<'a> {
                 let (sensitivity, tail) = self.factors[&violation.id].clone();
                 (point, sensitivity, tail)
             }
-            Kind::Box { entry, upper } => self.box_factors(entry, if upper { -1.0 } else { 1.0 }),
+            Kind::Box { entry, upper } => match self.boxes.get(&violation.id) {
+                Some(known) => known.clone(),
+                None => {
+                    let fresh = self.box_factors(entry, if upper { -1.0 } else { 1.0 });
+                    self.boxes.insert(violation.id, fresh.clone());
+                    fresh
+                }
+            },
         };
         Row {
             id: violation.id,
@@ -313,7 +317,9 @@ impl<'a> FrozenRows<'a> {
         if entry >= matrix {
             tail[entry - matrix] = sign;
             self.metric.whiten_tails(&mut tail);
-            return (0, sensitivity, tail);
+            // An input of its own: the row belongs to no point.
+            let input = self.inputs.push(vec![0.0; shape.inputs]);
+            return (input, sensitivity, tail);
         }
         sensitivity[entry / shape.inputs] = sign;
         self.metric.whiten_sensitivities(&mut sensitivity);
@@ -339,13 +345,17 @@ impl Constraints for FrozenRows<'_> {
 
     fn separate(&mut self, x: &Unknown, quota: &Quota) -> Result<Separation, BoxError> {
         let values = self.values(x)?;
-        let (mut worst, mut violated) = (f64::NEG_INFINITY, Vec::new());
+        let (mut worst, mut violated, mut finite) = (f64::NEG_INFINITY, Vec::new(), true);
         self.violations(&values, x, |violation| {
             worst = worst.max(violation.amount);
+            finite &= violation.amount.is_finite();
             if violation.amount > 0.0 {
                 violated.push(violation);
             }
         });
+        if !finite {
+            return Err("a frozen value overflows at this change".into());
+        }
         let count = violated.len();
         violated.sort_by(|a, b| b.amount.total_cmp(&a.amount).then(a.id.cmp(&b.id)));
         let mut taken: HashMap<usize, usize> = HashMap::new();

@@ -31,8 +31,8 @@ pub struct FullProgram {
 /// The answer of the solver.
 #[derive(Clone, Debug)]
 pub enum FullOutcome {
-    /// The optimal change and the objective's value.
-    Optimal(Change, f64),
+    /// The optimal change, the objective's value and the largest violation of a row.
+    Optimal(Change, f64, f64),
     /// No change satisfies the rows.
     Infeasible,
     /// The solver stopped, with its reason.
@@ -132,7 +132,7 @@ impl FullProgram {
                     bias: pick(&self.bias),
                     later: self.later.iter().map(|at| pick(at)).collect(),
                 };
-                FullOutcome::Optimal(change, solution.objective)
+                FullOutcome::Optimal(change, solution.objective, solution.violation)
             }
             LpOutcome::Infeasible => FullOutcome::Infeasible,
             LpOutcome::Stopped(stop) => FullOutcome::Stopped(stop),

@@ -128,7 +128,14 @@ impl<'a> Linearised<'a> {
         let outputs = self.suffix.outputs(Some(&change), Mode::Free)?;
         let classes = outputs.len() / self.set.len();
         let slack = |&(i, r): &(usize, usize)| {
-            self.set.points[i][r].slack(&outputs[i * classes..(i + 1) * classes]) - self.safety
+            let outputs = &outputs[i * classes..(i + 1) * classes];
+            let slack = self.set.points[i][r].slack(outputs) - self.safety;
+            // An overflow is the worst that a step can do.
+            if slack.is_nan() {
+                f64::NEG_INFINITY
+            } else {
+                slack
+            }
         };
         Ok(Iterate {
             slacks: self.members.iter().map(slack).collect(),
@@ -191,8 +198,8 @@ impl<'a> Linearised<'a> {
         Ok(rows)
     }
 
-    /// Minimises `½‖X‖² + ρ/2 mean_i ‖(X - X_c) h_i‖²` under the rows. Coordinate j
-    /// of the span weighs 1 + τ_j with τ_j = ρ s_j² / n, so with
+    /// Minimises `½‖X‖² + ρ/2 σ⁻² Σ_i ‖(X - X_c) h_i‖²` under the rows. Coordinate j
+    /// of the span weighs 1 + τ_j with τ_j = ρ s_j² / σ², σ² the mean of s², so with
     /// X = c + Y diag(1 + τ)^(-1/2), c = X_c diag(τ / (1 + τ)), it is ½‖Y‖².
     pub(crate) fn subproblem(
         &self,
@@ -265,8 +272,10 @@ fn soften(rows: &mut [Row], inputs: &Inputs) {
         .map(|row| square(&row.sensitivity) * square(inputs.get(row.input)) + square(&row.tail))
         .collect();
     let mean = curvature.iter().sum::<f64>() / curvature.len().max(1) as f64;
+    // Rows that no change of the layer moves stay violated at a finite price.
+    let mean = if mean > 0.0 { mean } else { 1.0 };
     for (row, own) in rows.iter_mut().zip(curvature) {
-        row.softness = SOFTNESS * (own + mean.max(f64::MIN_POSITIVE));
+        row.softness = SOFTNESS * (own + mean);
     }
 }
 
@@ -327,7 +336,7 @@ impl Span {
         })
     }
 
-    /// τ_j = ρ s_j² / n, relative to the mean of s² / n.
+    /// τ_j = ρ s_j² / σ².
     fn trust(&self, weight: f64) -> Vec<f64> {
         let mean = self.squares.iter().sum::<f64>() / self.squares.len().max(1) as f64;
         self.squares

@@ -81,6 +81,8 @@ pub enum StopReason {
         /// The worst slack after rounding.
         worst_slack: f64,
     },
+    /// A repaired weight exceeds the largest number of its dtype.
+    Overflow,
     /// The solver gave up.
     Solver(String),
 }
@@ -93,6 +95,7 @@ impl StopReason {
             Self::Stalled { .. } => "stalled",
             Self::NoLinearPiece(_) => "no linear piece",
             Self::Rounding { .. } => "rounding",
+            Self::Overflow => "overflow",
             Self::Solver(_) => "solver",
         }
     }
@@ -116,6 +119,7 @@ impl fmt::Display for StopReason {
             Self::Rounding { worst_slack } => {
                 write!(f, "rounding leaves a slack of {worst_slack:.2e}")
             }
+            Self::Overflow => f.write_str("a repaired weight exceeds its dtype"),
             Self::Solver(message) => write!(f, "solver: {message}"),
         }
     }

@@ -4,13 +4,13 @@
 //! Δ <- 0
 //! repeat
 //!     linearise the slacks at Δ                   slack_r(Δ) + a_r·(Δ' - Δ)
-//!     Δ' <- argmin ½‖Δ'‖² + ρ/2 Σ_i ‖(Δ' - Δ) h̃_i‖²    under the linearised rows
+//!     Δ' <- argmin ½‖Δ'‖² + ρ/2 σ⁻² Σ_i ‖(Δ' - Δ) h̃_i‖²    under the linearised rows
 //!     step towards Δ' while the merit of the real network falls
 //!     the trust weight ρ rises when no step does, and falls otherwise
 //! until every real slack holds and the objective stops falling
 //! ```
 //!
-//! The trust term measures how far a step moves the layer's outputs *at the repair
+//! The trust term (σ² is the mean squared singular value of the inputs) measures how far a step moves the layer's outputs *at the repair
 //! points*, which is what flips their patterns; the objective alone would call a
 //! direction that no guard input uses free. As ρ grows, each point is moved as
 //! little as its own rows need, independently of the others.
@@ -56,7 +56,7 @@ pub(crate) struct Sequence {
     pub slacks: Vec<f64>,
     /// ½‖Δ‖² in the metric.
     pub objective: f64,
-    /// Dual price of each point, from the last subproblem.
+    /// Dual price of each point, from the subproblem that led to `change`; zero without success.
     pub prices: Vec<f64>,
     /// Steps.
     pub rounds: usize,
@@ -99,7 +99,7 @@ pub(crate) fn run(
     let (mut rounds, mut polished, mut stop) = (0, 0, None);
     while best.as_ref().is_none_or(|best| best.x.norm_squared() > 0.0)
         && rounds < max_rounds
-        && polished <= POLISHING
+        && polished < POLISHING
     {
         if deadline.is_some_and(|end| Instant::now() >= end) {
             stop = Some(SequenceStop::Time);
@@ -133,12 +133,12 @@ pub(crate) fn run(
             break;
         };
         current = next;
-        prices = step.prices;
         control.accept(fraction, current.violation());
         if current.satisfied() {
             let before = best.as_ref().map(|best| best.x.norm_squared());
             if before.is_none_or(|norm| current.x.norm_squared() < norm) {
                 best = Some(current.clone());
+                prices = step.prices;
             }
             if before.is_some_and(|norm| current.x.norm_squared() > norm * (1.0 - PROGRESS)) {
                 break;

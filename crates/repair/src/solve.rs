@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use network::{Checkpoint, Layer, Network, NetworkError, Precision};
+use network::{Checkpoint, Layer, Mode, Network, NetworkError, Precision};
 use optim::generate::minimise_norm;
 use optim::lp::{Clarabel, LpStop, Microlp};
 use optim::norms::Norm;
@@ -10,7 +10,7 @@ use optim::{Farkas, Limits, Multiplier, Solution, minimise_l2};
 
 use crate::frozen::{FrozenRows, Safety};
 use crate::full::{FullOutcome, FullProgram};
-use crate::guard::GuardMoments;
+use crate::guard::{GuardMoments, LayerMoments};
 use crate::metric::{DAMPING, Metric};
 use crate::outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
 use crate::sequential::{self, SequenceStop};
@@ -43,7 +43,7 @@ pub struct Options {
     /// Whether biases behind the start layer may change too. Default: for frozen
     /// patterns only, as in APRNN.
     pub later_biases: Option<bool>,
-    /// Largest absolute change of any entry (frozen only). Default none.
+    /// Largest absolute change of any entry before rounding (frozen only). Default none.
     pub box_bound: Option<f64>,
     /// Damping ε of the guard metric. Default [`DAMPING`].
     pub damping: f64,
@@ -138,6 +138,7 @@ impl<'a> Run<'a> {
     fn new(problem: &'a Problem<'a>, options: &'a Options) -> Result<Self, RepairError> {
         let start = Instant::now();
         check_options(options)?;
+        check_belonging(problem)?;
         problem
             .set
             .validate(problem.network, problem.network.classes())?;
@@ -150,13 +151,23 @@ impl<'a> Run<'a> {
             &problem.set.inputs,
             later_biases,
         )?;
+        let outputs = suffix.outputs(None, Mode::Free)?;
+        let classes = problem.network.classes();
+        if let Some(at) = outputs.iter().position(|y| !y.is_finite()) {
+            return Err(RepairError::Overflow {
+                point: at / classes,
+                output: at % classes,
+            });
+        }
         let metric = metric(problem, options, suffix.later())?;
         Ok(Self {
             problem,
             options,
             suffix,
             metric,
-            deadline: options.time_limit.map(|limit| start + limit),
+            deadline: options
+                .time_limit
+                .and_then(|limit| start.checked_add(limit)),
             report: Report {
                 prepare_seconds: start.elapsed().as_secs_f64(),
                 ..Report::default()
@@ -173,21 +184,25 @@ impl<'a> Run<'a> {
             self.report.solve_seconds += start.elapsed().as_secs_f64();
             let candidate = match candidate {
                 Ok(Ok(candidate)) => candidate,
+                Ok(Err(Outcome::Infeasible(_))) => return self.confirm_infeasible(),
                 Ok(Err(outcome)) => return Ok(outcome),
                 Err(RepairError::Network(error @ NetworkError::NoLinearPiece { .. })) => {
                     return Ok(self.unfinished(StopReason::NoLinearPiece(error.to_string()), None));
                 }
                 Err(error) => return Err(error),
             };
-            let repair = self.round(candidate.change, candidate.prices)?;
+            let Some(repair) = self.round(candidate.change, candidate.prices)? else {
+                return Ok(self.unfinished(StopReason::Overflow, None));
+            };
+            // The file decides, not what the solver thinks of it.
+            if holds(&repair) {
+                return Ok(Outcome::Repaired(Box::new(repair)));
+            }
             if let Some(reason) = candidate.shortfall {
                 return Ok(self.unfinished(reason, Some(repair)));
             }
-            if repair.least_slack >= 0.0 {
-                return Ok(Outcome::Repaired(Box::new(repair)));
-            }
             // What is missing, doubled, is what the next attempt adds.
-            let missing = -2.0 * repair.least_slack;
+            let missing = (-2.0 * repair.least_slack).max(safety.specification);
             safety = Safety {
                 specification: safety.specification + missing,
                 sign: safety.sign + missing,
@@ -201,6 +216,30 @@ impl<'a> Run<'a> {
             .as_ref()
             .map_or(f64::NAN, |repair| repair.least_slack);
         Ok(self.unfinished(StopReason::Rounding { worst_slack }, rounded))
+    }
+
+    /// Rows are encoded with a safety that the specification does not ask for: only
+    /// what is infeasible without it is infeasible.
+    fn confirm_infeasible(mut self) -> Result<Outcome, RepairError> {
+        let exact = Safety {
+            specification: 0.0,
+            sign: 0.0,
+        };
+        let candidate = match self.candidate(exact)? {
+            Ok(candidate) => candidate,
+            Err(outcome) => return Ok(outcome),
+        };
+        let Some(repair) = self.round(candidate.change, candidate.prices)? else {
+            return Ok(self.unfinished(StopReason::Overflow, None));
+        };
+        if holds(&repair) {
+            return Ok(Outcome::Repaired(Box::new(repair)));
+        }
+        let worst_slack = repair.least_slack;
+        let reason = candidate
+            .shortfall
+            .unwrap_or(StopReason::Rounding { worst_slack });
+        Ok(self.unfinished(reason, Some(repair)))
     }
 
     /// A change that satisfies the encoded rows, or the outcome that there is none.
@@ -253,11 +292,15 @@ impl<'a> Run<'a> {
                 self.report.lower_bound = Some(stop.lower_bound);
                 self.report.worst_violation = stop.worst_violation.unwrap_or(f64::NAN);
                 let reason = self.stop_reason(&stop.reason);
-                let best = match &stop.best {
-                    Some(x) => Some(self.round(self.metric.change(x), vec![0.0; set.len()])?),
-                    None => None,
-                };
-                Ok(Err(self.unfinished(reason, best)))
+                // A norm that ran out of time may have a point that satisfies every row.
+                match stop.best {
+                    Some(x) => Ok(Ok(Candidate {
+                        change: self.metric.change(&x),
+                        prices: vec![0.0; set.len()],
+                        shortfall: Some(reason),
+                    })),
+                    None => Ok(Err(self.unfinished(reason, None))),
+                }
             }
         }
     }
@@ -287,6 +330,9 @@ impl<'a> Run<'a> {
         let limits = self.limits();
         let mut minimal = true;
         for point in points.clone() {
+            if !points.contains(&point) {
+                continue;
+            }
             if points.len() == 1 || limits.expired() {
                 minimal = points.len() == 1;
                 break;
@@ -329,8 +375,9 @@ impl<'a> Run<'a> {
             .deadline
             .map(|end| end.saturating_duration_since(Instant::now()));
         match program.solve(limit)? {
-            FullOutcome::Optimal(change, objective) => {
+            FullOutcome::Optimal(change, objective, violation) => {
                 self.report.objective = objective;
+                self.report.worst_violation = violation;
                 Ok(Ok(Candidate {
                     change,
                     prices: vec![0.0; set.len()],
@@ -400,8 +447,9 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Rounds a change into the file and evaluates what is saved.
-    fn round(&mut self, change: Change, prices: Vec<f64>) -> Result<Repair, RepairError> {
+    /// Rounds a change into the file and evaluates what is saved; `None` when a
+    /// number overflows its dtype.
+    fn round(&mut self, change: Change, prices: Vec<f64>) -> Result<Option<Repair>, RepairError> {
         let start = Instant::now();
         let Problem {
             checkpoint,
@@ -410,17 +458,21 @@ impl<'a> Run<'a> {
             ..
         } = *self.problem;
         let edited = change.edited(checkpoint, layer, self.suffix.later())?;
-        let checkpoint = checkpoint.with_tensors(&edited)?;
+        let checkpoint = match checkpoint.with_tensors(&edited) {
+            Ok(checkpoint) => checkpoint,
+            Err(NetworkError::NotFinite { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let verification = verify(&checkpoint, set)?;
         self.report.verify_seconds += start.elapsed().as_secs_f64();
-        Ok(Repair {
+        Ok(Some(Repair {
             checkpoint,
             change,
             least_slack: verification.least_slack(),
             efficacy: verification.efficacy(set),
             prices,
             report: self.report.clone(),
-        })
+        }))
     }
 
     fn unfinished(&self, reason: StopReason, best: Option<Repair>) -> Outcome {
@@ -479,6 +531,11 @@ fn minimise_by_lp(
     }
 }
 
+/// Every specification holds on the saved weights, and every label wins.
+fn holds(repair: &Repair) -> bool {
+    repair.least_slack >= 0.0 && repair.efficacy == 100.0
+}
+
 /// The points that a proof names, in ascending order.
 fn conflicting(multipliers: &[Multiplier], points: usize) -> Vec<usize> {
     let mut named: Vec<usize> = multipliers
@@ -504,6 +561,32 @@ fn wrong_points(set: &RepairSet, slacks: &[f64]) -> Vec<usize> {
         first += inequalities.len();
     }
     wrong
+}
+
+/// The layer and the guard moments must be those of the network.
+fn check_belonging(problem: &Problem<'_>) -> Result<(), RepairError> {
+    let layers = problem.network.layers();
+    if layers.get(problem.layer.index) != Some(problem.layer) {
+        return Err(RepairError::Option {
+            option: "layer",
+            expected: "a layer of the network to repair".into(),
+            got: format!("{} of another network", problem.layer.name),
+        });
+    }
+    let Some(guard) = problem.guard else {
+        return Ok(());
+    };
+    let fits = |(layer, moments): (&Layer, &LayerMoments)| {
+        moments.inputs.nrows() == layer.inputs + 1 && moments.outputs.nrows() == layer.outputs
+    };
+    if guard.layers.len() != layers.len() || !layers.iter().zip(&guard.layers).all(fits) {
+        return Err(RepairError::Option {
+            option: "guard",
+            expected: "moments of the network to repair".into(),
+            got: "moments of another network".into(),
+        });
+    }
+    Ok(())
 }
 
 fn check_options(options: &Options) -> Result<(), RepairError> {

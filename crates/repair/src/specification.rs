@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use data::Dataset;
-use network::Network;
+use network::{Network, Op};
 
 use crate::RepairError;
 
@@ -149,6 +149,7 @@ impl RepairSet {
             }
         }
         self.validate_inequalities(classes)?;
+        self.validate_probabilities(network)?;
         self.find_contradiction()
     }
 
@@ -170,6 +171,14 @@ impl RepairSet {
                         "expected an output below {classes}, got {c}"
                     )));
                 }
+                let mut outputs: Vec<usize> = inequality.terms.iter().map(|&(c, _)| c).collect();
+                outputs.sort_unstable();
+                if let Some(pair) = outputs.windows(2).find(|pair| pair[0] == pair[1]) {
+                    return Err(wrong(format!(
+                        "expected each output once, got {} twice",
+                        pair[0]
+                    )));
+                }
                 if !inequality.bound.is_finite()
                     || inequality.terms.iter().any(|(_, a)| !a.is_finite())
                 {
@@ -178,6 +187,27 @@ impl RepairSet {
             }
         }
         Ok(())
+    }
+
+    /// A network that ends in softmax answers with probabilities, which differ by less than 1.
+    fn validate_probabilities(&self, network: &Network) -> Result<(), RepairError> {
+        let nodes = network.graph().nodes();
+        if self.labels.is_none() || nodes.last().is_none_or(|node| node.op != Op::Softmax) {
+            return Ok(());
+        }
+        let margins = self
+            .points
+            .iter()
+            .flatten()
+            .map(|inequality| inequality.bound);
+        match margins.fold(0.0, f64::max) {
+            margin if margin < 1.0 => Ok(()),
+            margin => Err(RepairError::Option {
+                option: "margin",
+                expected: "less than 1 for a network that ends in softmax".into(),
+                got: margin.to_string(),
+            }),
+        }
     }
 
     fn find_contradiction(&self) -> Result<(), RepairError> {

@@ -20,7 +20,7 @@ pub struct Verification {
 impl Verification {
     /// The least slack over all points.
     pub fn least_slack(&self) -> f64 {
-        self.slacks.iter().copied().fold(f64::INFINITY, f64::min)
+        least(self.slacks.iter().copied())
     }
 
     /// Share of the points that are right, in percent: those whose every
@@ -46,10 +46,24 @@ impl Verification {
 /// Evaluates a checkpoint on every point of a repair set.
 ///
 /// # Errors
-/// [`RepairError::Network`] when the bytes do not load.
+/// [`RepairError::Network`] when the bytes do not load; [`RepairError::Shape`] when the
+/// set does not fit the network.
 pub fn verify(checkpoint: &Checkpoint, set: &RepairSet) -> Result<Verification, RepairError> {
     let reloaded = Checkpoint::from_bytes(checkpoint.bytes().to_vec(), checkpoint.origin())?;
     let evaluator = Evaluator::new(&reloaded)?;
+    let shape = |what, expected, got| RepairError::Shape {
+        what,
+        expected,
+        got,
+    };
+    let expected = set.example * set.len();
+    if set.inputs.len() != expected {
+        return Err(shape(
+            "numbers in all repair inputs",
+            expected,
+            set.inputs.len(),
+        ));
+    }
     let mut verification = Verification {
         slacks: Vec::with_capacity(set.len()),
         outputs: Vec::new(),
@@ -57,13 +71,28 @@ pub fn verify(checkpoint: &Checkpoint, set: &RepairSet) -> Result<Verification, 
     for (input, inequalities) in set.inputs.chunks_exact(set.example.max(1)).zip(&set.points) {
         let input: Vec<f64> = input.iter().map(|&x| f64::from(x)).collect();
         let outputs = evaluator.outputs(&input)?;
+        let reads = inequalities.iter().flat_map(|i| &i.terms).map(|&(c, _)| c);
+        if let Some(beyond) = reads.max().filter(|&c| c >= outputs.len()) {
+            return Err(shape("outputs", beyond + 1, outputs.len()));
+        }
         let slack = |inequality: &Inequality| inequality.slack(&outputs);
         verification
             .slacks
-            .push(inequalities.iter().map(slack).fold(f64::INFINITY, f64::min));
+            .push(least(inequalities.iter().map(slack)));
         verification.outputs.extend(outputs);
     }
     Ok(verification)
+}
+
+/// The least slack; NaN counts as the worst.
+fn least(slacks: impl Iterator<Item = f64>) -> f64 {
+    slacks.fold(f64::INFINITY, |least, slack| {
+        if slack.is_nan() {
+            f64::NEG_INFINITY
+        } else {
+            least.min(slack)
+        }
+    })
 }
 
 /// A checkpoint's graph with its tensors in f64.
@@ -142,7 +171,9 @@ fn affine(weight: &[f64], bias: &[f64], x: &[f64]) -> Vec<f64> {
 
 fn activate(activation: Activation, z: f64) -> f64 {
     match activation {
-        Activation::Relu => z.max(0.0),
+        // `max` would turn NaN into 0.
+        Activation::Relu if z < 0.0 => 0.0,
+        Activation::Relu => z,
         Activation::LeakyRelu { slope } => z.max(slope * z),
         Activation::Hardswish => z * (z + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Tanh => z.tanh(),

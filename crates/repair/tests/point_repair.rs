@@ -65,7 +65,7 @@ proptest! {
         let safety = Safety { specification: 1e-4, sign: 1e-5 };
         let full = FullProgram::new(&suffix, &set, objective, safety, None).unwrap().solve(None).unwrap();
         match (fixture.repair(layer, &set, &frozen(objective)).unwrap(), full) {
-            (Outcome::Repaired(repair), FullOutcome::Optimal(_, value)) => {
+            (Outcome::Repaired(repair), FullOutcome::Optimal(_, value, _)) => {
                 // Both check their own gap to 1e-6, relative.
                 prop_assert!((repair.report.objective - value).abs() <= 2e-5 * (1.0 + value.abs()),
                     "{} in full, {} generated", value, repair.report.objective);
@@ -233,5 +233,104 @@ fn what_holds_already_is_left_alone() {
             "{}",
             repair.change.norm_l2()
         );
+    }
+}
+
+/// One input, two hidden units, two outputs; see the tests for the numbers.
+fn tiny(first: [f32; 2], bias: [f32; 2]) -> Checkpoint {
+    let tensors = vec![
+        ("0.weight".to_owned(), vec![2, 1], first.to_vec()),
+        ("0.bias".to_owned(), vec![2], bias.to_vec()),
+        (
+            "2.weight".to_owned(),
+            vec![2, 2],
+            vec![1.0, -1.0, 1.0, -1.0],
+        ),
+        ("2.bias".to_owned(), vec![2], vec![0.0, 0.0]),
+    ];
+    let metadata = [("activation".to_owned(), "relu".to_owned())].into();
+    Checkpoint::from_f32(&tensors, &metadata, "tiny").unwrap()
+}
+
+#[test]
+fn a_network_that_overflows_is_refused_and_never_called_right() {
+    // Units overflow f32 to infinity and their difference is not a number.
+    let checkpoint = tiny([3e38, 3e38], [0.0, 0.0]);
+    let device = network::DeviceChoice::Flex.open().unwrap();
+    let network = network::Network::load(&checkpoint, &device, network::Precision::F32).unwrap();
+    let inequality = Inequality {
+        terms: vec![(0, 1.0), (1, -1.0)],
+        bound: 1.0,
+    };
+    let set = RepairSet::linear(vec![10.0], 1, vec![vec![inequality]]);
+    for options in [frozen(Objective::L2), sequential(Objective::L2)] {
+        let problem = repair::Problem {
+            network: &network,
+            checkpoint: &checkpoint,
+            layer: &network.layers()[1],
+            set: &set,
+            guard: None,
+        };
+        let error = repair::repair(&problem, &options).unwrap_err();
+        assert!(
+            matches!(error, repair::RepairError::Overflow { point: 0, .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_conflicts_only_because_of_the_safety_is_no_conflict() {
+    let fixture = Fixture::random(&[2, 2], Activation::Relu, 0);
+    let at_least = |bound| Inequality {
+        terms: vec![(0, 1.0)],
+        bound,
+    };
+    let at_most = |bound: f64| Inequality {
+        terms: vec![(0, -1.0)],
+        bound: -bound,
+    };
+    // A window of 1e-4, narrower than twice the safety.
+    let set = RepairSet::linear(
+        vec![0.5, 0.25],
+        2,
+        vec![vec![at_least(0.5), at_most(0.5001)]],
+    );
+    match fixture.repair(0, &set, &frozen(Objective::L2)).unwrap() {
+        Outcome::Infeasible(conflict) => panic!("called infeasible: {conflict:?}"),
+        Outcome::Repaired(repair) => assert!(repair.least_slack >= 0.0),
+        Outcome::Unknown(unfinished) => {
+            assert!(matches!(unfinished.reason, StopReason::Rounding { .. }));
+        }
+    }
+}
+
+#[test]
+fn a_point_with_no_path_to_the_output_stalls() {
+    // Both hidden units are off for every change of the layer behind them.
+    let checkpoint = tiny([-1.0, -1.0], [-1.0, -1.0]);
+    let device = network::DeviceChoice::Flex.open().unwrap();
+    let network = network::Network::load(&checkpoint, &device, network::Precision::F64).unwrap();
+    let inequality = Inequality {
+        terms: vec![(0, 1.0), (1, -1.0)],
+        bound: 1.0,
+    };
+    let set = RepairSet::linear(vec![1.0], 1, vec![vec![inequality]]);
+    let problem = repair::Problem {
+        network: &network,
+        checkpoint: &checkpoint,
+        layer: &network.layers()[0],
+        set: &set,
+        guard: None,
+    };
+    match repair::repair(&problem, &sequential(Objective::L2)).unwrap() {
+        Outcome::Unknown(unfinished) => {
+            assert!(
+                matches!(unfinished.reason, StopReason::Stalled { .. }),
+                "{}",
+                unfinished.reason
+            );
+        }
+        other => panic!("{other:?}"),
     }
 }

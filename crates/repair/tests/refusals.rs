@@ -203,3 +203,38 @@ fn labels_that_do_not_match_the_points() {
         }
     ));
 }
+
+#[test]
+fn an_output_that_is_read_twice() {
+    let twice = Inequality {
+        terms: vec![(0, 1.0), (0, -1.0), (1, 1.0)],
+        bound: 0.0,
+    };
+    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], 2, vec![vec![twice]]));
+    assert!(error.to_string().contains("got 0 twice"), "{error}");
+}
+
+#[test]
+fn a_layer_or_a_guard_of_another_network() {
+    let fixture = Fixture::random(&[2, 4, 3], Activation::Relu, 0);
+    let other = Fixture::random(&[2, 5, 4, 3], Activation::Relu, 0);
+    let set = fixture.random_labels(1, 0.1, 0);
+    let (own, foreign) = (fixture.moments(), other.moments());
+    for (layer, guard, option) in [
+        (&other.network.layers()[2], &own, "layer"),
+        (&fixture.network.layers()[0], &foreign, "guard"),
+    ] {
+        let problem = Problem {
+            network: &fixture.network,
+            checkpoint: &fixture.checkpoint,
+            layer,
+            set: &set,
+            guard: Some(guard),
+        };
+        let error = repair(&problem, &sequential(Objective::Guarded)).unwrap_err();
+        assert!(
+            matches!(error, RepairError::Option { option: got, .. } if got == option),
+            "{error}"
+        );
+    }
+}

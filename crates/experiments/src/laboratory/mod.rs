@@ -15,7 +15,9 @@ use repair::{GuardMoments, Method, Objective, RepairSet};
 use crate::cli::LabOptions;
 use crate::error::{Cause, ExperimentError, Result};
 use crate::manifest::SplitSummary;
-use crate::plan::{DeviceName, FloatType, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary};
+use crate::plan::{
+    Choice, DeviceName, FloatType, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary,
+};
 use crate::record::{LayerScore, SelectionRecord, TrialRecord};
 use crate::run::{Lab, Layer, SetKey, Trial};
 use examples::{Scored, kept, load};
@@ -180,7 +182,8 @@ impl Laboratory {
                 repair_clean,
             },
             keep: options.networks.clone(),
-            heap,
+            // One counter serves the whole process: beside other jobs it says nothing.
+            heap: heap.filter(|_| plan.jobs == 1),
         })
     }
 
@@ -235,7 +238,12 @@ impl Laboratory {
         let mut records = Vec::new();
         for name in &self.plan.heuristics.names {
             let heuristic = heuristics::by_name(name)?;
-            let scores = heuristic.scores(&statistics);
+            let mut scores = heuristic.scores(&statistics);
+            for (layer, score) in specimen.network.layers().iter().zip(&mut scores) {
+                if !self.repairs(&layer.name) {
+                    *score = None;
+                }
+            }
             let Some(layer) = heuristics::pick(&scores) else {
                 continue;
             };
@@ -258,6 +266,14 @@ impl Laboratory {
             });
         }
         Ok(records)
+    }
+
+    /// Whether the plan repairs the layer of that name.
+    fn repairs(&self, layer: &str) -> bool {
+        match &self.plan.layers {
+            Choice::All => true,
+            Choice::Named(names) => names.iter().any(|name| name == layer),
+        }
     }
 
     fn reference(&self) -> Option<&MethodPlan> {

@@ -248,7 +248,12 @@ impl Check<'_> {
             })?;
         }
         if let Some(limit) = &file.time_limit {
-            self.number(limit, "time_limit", "seconds above 0", |value| value > 0.0)?;
+            self.number(
+                limit,
+                "time_limit",
+                "seconds above 0, at most 1e9",
+                |value| value > 0.0 && value <= 1e9,
+            )?;
         }
         Ok(MethodPlan {
             name: match &file.name {
