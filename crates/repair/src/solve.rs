@@ -1,8 +1,8 @@
 //! The entry point: one repair problem, one outcome.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use network::{Checkpoint, Layer, Mode, Network, NetworkError, Precision};
+use network::{Mode, NetworkError, Precision};
 use optim::generate::minimise_norm;
 use optim::lp::{Clarabel, LpStop, Microlp};
 use optim::norms::Norm;
@@ -10,62 +10,13 @@ use optim::{Farkas, Limits, Multiplier, Solution, minimise_l2};
 
 use crate::frozen::{FrozenRows, Safety};
 use crate::full::{FullOutcome, FullProgram};
-use crate::guard::{GuardMoments, LayerMoments};
-use crate::metric::{DAMPING, Metric};
+use crate::metric::Metric;
 use crate::outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
+use crate::problem::{Options, Problem, check_belonging, check_options, metric};
 use crate::sequential::{self, SequenceStop};
 use crate::suffix::Suffix;
 use crate::verify::verify;
 use crate::{Change, Method, Objective, RepairError, RepairSet};
-
-/// What is to be repaired, and where.
-#[derive(Clone, Copy, Debug)]
-pub struct Problem<'a> {
-    /// The network that computes.
-    pub network: &'a Network,
-    /// The file that the network was loaded from and that is edited.
-    pub checkpoint: &'a Checkpoint,
-    /// The start layer.
-    pub layer: &'a Layer,
-    /// What must hold.
-    pub set: &'a RepairSet,
-    /// Guard moments, for the guarded objective.
-    pub guard: Option<&'a GuardMoments>,
-}
-
-/// How it is to be repaired.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Frozen pattern or sequential. Default sequential.
-    pub method: Method,
-    /// What is minimised. Default guarded.
-    pub objective: Objective,
-    /// Whether biases behind the start layer may change too. Default: for frozen
-    /// patterns only, as in APRNN.
-    pub later_biases: Option<bool>,
-    /// Largest absolute change of any entry before rounding (frozen only). Default none.
-    pub box_bound: Option<f64>,
-    /// Damping ε of the guard metric. Default [`DAMPING`].
-    pub damping: f64,
-    /// Time for the whole repair. Default none.
-    pub time_limit: Option<Duration>,
-    /// Steps of a sequential repair. Default 100.
-    pub max_rounds: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            method: Method::default(),
-            objective: Objective::default(),
-            later_biases: None,
-            box_bound: None,
-            damping: DAMPING,
-            time_limit: None,
-            max_rounds: 100,
-        }
-    }
-}
 
 /// How far beyond their bounds specifications are pushed and signs kept, and how
 /// exactly rows are solved, by the precision in which they are evaluated.
@@ -97,24 +48,6 @@ const ROUNDING_ATTEMPTS: usize = 4;
 /// mathematics fails. Infeasibility and spent limits are outcomes.
 pub fn repair(problem: &Problem<'_>, options: &Options) -> Result<Outcome, RepairError> {
     Run::new(problem, options)?.outcome()
-}
-
-/// The metric of a problem under some options.
-///
-/// # Errors
-/// [`RepairError::NoGuard`] for the guarded objective without moments;
-/// [`RepairError::Metric`].
-pub fn metric(
-    problem: &Problem<'_>,
-    options: &Options,
-    later: &[Layer],
-) -> Result<Metric, RepairError> {
-    if options.objective == Objective::Guarded {
-        let guard = problem.guard.ok_or(RepairError::NoGuard)?;
-        Metric::guarded(problem.layer, later, guard, options.damping)
-    } else {
-        Ok(Metric::euclidean(problem.layer, later))
-    }
 }
 
 struct Run<'a> {
@@ -561,70 +494,4 @@ fn wrong_points(set: &RepairSet, slacks: &[f64]) -> Vec<usize> {
         first += inequalities.len();
     }
     wrong
-}
-
-/// The layer and the guard moments must be those of the network.
-fn check_belonging(problem: &Problem<'_>) -> Result<(), RepairError> {
-    let layers = problem.network.layers();
-    if layers.get(problem.layer.index) != Some(problem.layer) {
-        return Err(RepairError::Option {
-            option: "layer",
-            expected: "a layer of the network to repair".into(),
-            got: format!("{} of another network", problem.layer.name),
-        });
-    }
-    let Some(guard) = problem.guard else {
-        return Ok(());
-    };
-    let fits = |(layer, moments): (&Layer, &LayerMoments)| {
-        moments.inputs.nrows() == layer.inputs + 1 && moments.outputs.nrows() == layer.outputs
-    };
-    if guard.layers.len() != layers.len() || !layers.iter().zip(&guard.layers).all(fits) {
-        return Err(RepairError::Option {
-            option: "guard",
-            expected: "moments of the network to repair".into(),
-            got: "moments of another network".into(),
-        });
-    }
-    Ok(())
-}
-
-fn check_options(options: &Options) -> Result<(), RepairError> {
-    let wrong = |option, expected: &str, got: String| {
-        Err(RepairError::Option {
-            option,
-            expected: expected.to_owned(),
-            got,
-        })
-    };
-    if options.method == Method::Sequential && !options.objective.is_quadratic() {
-        return wrong(
-            "objective",
-            "guarded or l2 for a sequential repair",
-            options.objective.to_string(),
-        );
-    }
-    if options.method == Method::Sequential && options.box_bound.is_some() {
-        return wrong(
-            "box_bound",
-            "none for a sequential repair",
-            format!("{:?}", options.box_bound),
-        );
-    }
-    if let Some(bound) = options.box_bound
-        && !(bound > 0.0 && bound.is_finite())
-    {
-        return wrong("box_bound", "a finite number > 0", bound.to_string());
-    }
-    if !(options.damping > 0.0 && options.damping.is_finite()) {
-        return wrong(
-            "damping",
-            "a finite number > 0",
-            options.damping.to_string(),
-        );
-    }
-    if options.max_rounds == 0 {
-        return wrong("max_rounds", "at least 1", "0".into());
-    }
-    Ok(())
 }
