@@ -7,7 +7,7 @@
 //! min ½‖Δ‖²   subject to   slack_r(0) + a_r · Δ >= 0   for every inequality r
 //! ```
 
-use optim::{Inputs, Limits, Row, RowSolution, solve_rows};
+use optim::{Inputs, Limits, Row, RowSolution, Unknown, solve_rows};
 
 use crate::metric::Metric;
 use crate::suffix::{PointTarget, Suffix};
@@ -83,9 +83,18 @@ pub fn first_order(
     );
     let count = tightest.len();
     let mean = (0..count).map(|i| kernel[i * count + i]).sum::<f64>() / count.max(1) as f64;
-    let mean = if mean > 0.0 { mean } else { 1.0 };
-    rows.iter_mut()
-        .for_each(|row| row.softness = SOFTNESS * mean);
+    let unsolved = |kernel| FirstOrder {
+        cost: f64::INFINITY,
+        change: metric.change(&Unknown::zeros(&shape)),
+        prices: vec![0.0; set.len()],
+        kernel,
+    };
+    if mean <= 0.0 && slacks.iter().any(|&slack| slack < 0.0) {
+        // No change of the layer reaches an output.
+        return Ok(unsolved(kernel));
+    }
+    let softness = SOFTNESS * if mean > 0.0 { mean } else { 1.0 };
+    rows.iter_mut().for_each(|row| row.softness = softness);
     match solve_rows(&shape, &inputs, &rows, None, &Limits::default())? {
         RowSolution::Optimal(solution) => {
             let mut prices = vec![0.0; set.len()];
@@ -105,12 +114,7 @@ pub fn first_order(
                 kernel,
             })
         }
-        RowSolution::Infeasible(_) | RowSolution::Stopped { .. } => Ok(FirstOrder {
-            cost: f64::INFINITY,
-            change: metric.change(&optim::Unknown::zeros(&shape)),
-            prices: vec![0.0; set.len()],
-            kernel,
-        }),
+        RowSolution::Infeasible(_) | RowSolution::Stopped { .. } => Ok(unsolved(kernel)),
     }
 }
 
