@@ -66,7 +66,7 @@ const FAULTS: [(&str, usize, &str); 31] = [
     (
         "time-zero",
         14,
-        "time_limit: expected seconds above 0, got 0",
+        "time_limit: expected seconds above 0, at most 1e9, got 0",
     ),
     (
         "range-empty",
