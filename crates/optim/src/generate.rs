@@ -48,6 +48,9 @@ use crate::solution::{Limits, Multiplier, Optimum, Solution, Stop, StopReason};
 /// Relative difference of the objective and the lower bound at which the answer counts as optimal.
 pub const GAP: f64 = 1e-6;
 
+/// The same difference that counts as none at all: what interior-point masters leave.
+pub const ABSOLUTE_GAP: f64 = 1e-8;
+
 /// First price of a slack, in units of the largest multiplier of the Euclidean problem scaled to
 /// dual norm 1.
 const PENALTY: f64 = 10.0;
@@ -223,7 +226,8 @@ impl<'a> Generation<'a> {
                 "norm master solved"
             );
 
-            let optimal = round.objective - self.lower_bound <= GAP * round.objective;
+            let optimal =
+                round.objective - self.lower_bound <= GAP * round.objective + ABSOLUTE_GAP;
             if worst <= tolerance {
                 if optimal {
                     return Ok(self.optimum(round, worst));

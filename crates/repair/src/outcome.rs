@@ -136,7 +136,8 @@ pub struct Report {
     pub rounds: usize,
     /// Value of the objective at the answer.
     pub objective: f64,
-    /// No change has a smaller objective (frozen pattern only).
+    /// No change has a smaller objective (frozen pattern only); short of `objective` when the
+    /// solver stopped at a change that satisfies everything and may not be the best.
     pub lower_bound: Option<f64>,
     /// Largest violation over all encoded rows at the answer.
     pub worst_violation: f64,

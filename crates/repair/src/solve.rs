@@ -225,13 +225,20 @@ impl<'a> Run<'a> {
                 self.report.lower_bound = Some(stop.lower_bound);
                 self.report.worst_violation = stop.worst_violation.unwrap_or(f64::NAN);
                 let reason = self.stop_reason(&stop.reason);
-                // A norm that ran out of time may have a point that satisfies every row.
+                // A norm that stopped may have a point that satisfies every row; how far it
+                // is from the optimum, objective and lower bound tell.
                 match stop.best {
-                    Some(x) => Ok(Ok(Candidate {
-                        change: self.metric.change(&x),
-                        prices: vec![0.0; set.len()],
-                        shortfall: Some(reason),
-                    })),
+                    Some(x) => {
+                        self.report.objective = match self.options.objective.norm() {
+                            None => 0.5 * x.norm_squared(),
+                            Some(norm) => norm.value(&self.metric.shape(), &x),
+                        };
+                        Ok(Ok(Candidate {
+                            change: self.metric.change(&x),
+                            prices: vec![0.0; set.len()],
+                            shortfall: Some(reason),
+                        }))
+                    }
                     None => Ok(Err(self.unfinished(reason, None))),
                 }
             }

@@ -1,0 +1,1 @@
+//! Downloads, cache and checksums of weights and datasets.
