@@ -23,6 +23,7 @@ pub struct Checkpoint {
     data_start: usize,
     tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
+    config: Option<serde_json::Value>,
 }
 
 /// Bytes of the little-endian header length that starts the format.
@@ -77,6 +78,7 @@ impl Checkpoint {
                 .into_iter()
                 .collect(),
             bytes: bytes.into(),
+            config: None,
         };
         for (name, info) in &checkpoint.tensors {
             if is_float(info.dtype) {
@@ -138,6 +140,17 @@ impl Checkpoint {
         &self.metadata
     }
 
+    /// The model's configuration (`config.json`), where there is one.
+    pub fn config(&self) -> Option<&serde_json::Value> {
+        self.config.as_ref()
+    }
+
+    /// The same checkpoint with a configuration.
+    pub fn with_config(self, config: serde_json::Value) -> Self {
+        let config = Some(config);
+        Self { config, ..self }
+    }
+
     /// Names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -167,6 +180,25 @@ impl Checkpoint {
         })
     }
 
+    /// The numbers of a tensor of 64-bit integers in row-major order.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
+    pub fn integers(&self, name: &str) -> Result<Vec<i64>, NetworkError> {
+        let info = self.info(name)?;
+        match info.dtype {
+            Dtype::I64 => {
+                let chunks = self.slice(info).as_chunks().0.iter();
+                Ok(chunks.map(|bytes| i64::from_le_bytes(*bytes)).collect())
+            }
+            other => Err(NetworkError::Dtype {
+                tensor: name.to_owned(),
+                expected: "I64",
+                got: format!("{other:?}"),
+            }),
+        }
+    }
+
     /// A copy in which the given tensors hold other numbers, rounded to nearest
     /// in each tensor's own dtype.
     ///
@@ -194,7 +226,11 @@ impl Checkpoint {
             let (start, end) = info.data_offsets;
             bytes[self.data_start + start..self.data_start + end].copy_from_slice(&encoded);
         }
-        Self::from_bytes(bytes, &self.origin)
+        let config = self.config.clone();
+        Ok(Self {
+            config,
+            ..Self::from_bytes(bytes, &self.origin)?
+        })
     }
 
     /// Writes the file through a temporary file beside it, so that `path` holds
@@ -239,6 +275,7 @@ fn is_float(dtype: Dtype) -> bool {
 fn dtype_error(tensor: &str, got: Dtype) -> NetworkError {
     NetworkError::Dtype {
         tensor: tensor.to_owned(),
+        expected: "one of F16, BF16, F32, F64",
         got: format!("{got:?}"),
     }
 }

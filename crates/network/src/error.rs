@@ -32,10 +32,12 @@ pub enum NetworkError {
         complaints: Vec<String>,
     },
     /// A tensor is stored in a type that a network cannot hold.
-    #[error("tensor `{tensor}` has dtype {got}, expected one of F16, BF16, F32, F64")]
+    #[error("tensor `{tensor}` has dtype {got}, expected {expected}")]
     Dtype {
         /// The tensor.
         tensor: String,
+        /// The dtypes that can be read here.
+        expected: &'static str,
         /// Its dtype.
         got: String,
     },
@@ -68,6 +70,16 @@ pub enum NetworkError {
         expected: String,
         /// The shape given.
         got: Vec<usize>,
+    },
+    /// A token input holds a number that is no word.
+    #[error("{at}: expected words from 0 to {}, got {word}", rows - 1)]
+    Word {
+        /// The node.
+        at: String,
+        /// The number given.
+        word: f64,
+        /// Number of words.
+        rows: usize,
     },
     /// The architecture cannot be told from the checkpoint.
     #[error("cannot tell the architecture of `{origin}`: {reason}")]

@@ -1,10 +1,11 @@
 //! Forward passes: whole, up to a layer, from a layer on, with frozen pattern.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::graph::{Layer, NodeId};
 use crate::network::Network;
-use crate::ops::{Op, linear, softmax};
+use crate::ops::{Op, attention, join, linear, patches, pool, softmax};
 use crate::{NetworkError, Piece, Value};
 
 /// The values with which a run can be resumed at a layer: those of the nodes in
@@ -73,6 +74,28 @@ impl Pattern {
     }
 }
 
+/// Which values of a pass are asked for; the others are dropped after their last reader.
+#[derive(Debug)]
+pub(crate) enum Keep {
+    /// Every node's.
+    All,
+    /// Those of some nodes.
+    Only(BTreeSet<NodeId>),
+}
+
+impl Keep {
+    pub(crate) fn only(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        Self::Only(nodes.into_iter().collect())
+    }
+
+    fn contains(&self, node: NodeId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(nodes) => nodes.contains(&node),
+        }
+    }
+}
+
 /// How activations are evaluated.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
@@ -97,10 +120,11 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Shape`] when `x` does not fit the network.
     pub fn forward(&self, x: Value) -> Result<Value, NetworkError> {
-        let mut values = self.evaluate(BTreeMap::from([(0, x)]), 1, Mode::Free, |_, value| {
-            Ok(value)
-        })?;
-        take(&mut values, self.graph().output())
+        let output = self.graph().output();
+        let start = BTreeMap::from([(0, x)]);
+        let mut values =
+            self.evaluate(start, 1, Mode::Free, &Keep::only([output]), |_, v| Ok(v))?;
+        take(&mut values, output)
     }
 
     /// Inputs and outputs of all layers in one pass, in layer order, and the
@@ -109,9 +133,14 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn activations(&self, x: Value) -> Result<(Vec<LayerTrace>, Value), NetworkError> {
-        let mut values = self.evaluate(BTreeMap::from([(0, x)]), 1, Mode::Free, |_, value| {
-            Ok(value)
-        })?;
+        let output = self.graph().output();
+        let seen = self.layers().iter().flat_map(|layer| {
+            let input = self.graph().nodes()[layer.node].sources[0];
+            [input, layer.node]
+        });
+        let keep = Keep::only(seen.chain([output]));
+        let start = BTreeMap::from([(0, x)]);
+        let mut values = self.evaluate(start, 1, Mode::Free, &keep, |_, value| Ok(value))?;
         let traces = self
             .layers()
             .iter()
@@ -123,7 +152,7 @@ impl Network {
                 })
             })
             .collect::<Result<_, NetworkError>>()?;
-        Ok((traces, take(&mut values, self.graph().output())?))
+        Ok((traces, take(&mut values, output)?))
     }
 
     /// Runs up to, and not including, a layer.
@@ -131,15 +160,12 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn run_until(&self, layer: &Layer, x: Value) -> Result<Cut, NetworkError> {
-        let values = self.evaluate_until(
-            BTreeMap::from([(0, x)]),
-            1,
-            layer.node,
-            Mode::Free,
-            |_, v| Ok(v),
-        )?;
         let live = self.graph().frontier(layer.node);
         let input = self.graph().nodes()[layer.node].sources[0];
+        let keep = Keep::only(live.iter().copied().chain([input]));
+        let start = BTreeMap::from([(0, x)]);
+        let nodes = 1..layer.node;
+        let values = self.evaluate_nodes(start, nodes, Mode::Free, &keep, |_, v| Ok(v))?;
         Ok(Cut {
             node: layer.node,
             input: get(&values, input)?.clone(),
@@ -155,9 +181,11 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn resume(&self, cut: &Cut) -> Result<Value, NetworkError> {
+        let output = self.graph().output();
+        let keep = Keep::only([output]);
         let mut values =
-            self.evaluate(cut.live.clone(), cut.node, Mode::Free, |_, value| Ok(value))?;
-        take(&mut values, self.graph().output())
+            self.evaluate(cut.live.clone(), cut.node, Mode::Free, &keep, |_, v| Ok(v))?;
+        take(&mut values, output)
     }
 
     /// Resumes a run behind the layer at which it was cut, with `z` as the
@@ -176,7 +204,8 @@ impl Network {
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
         let mut start = cut.live.clone();
         start.insert(cut.node, z);
-        let mut values = self.evaluate(start, cut.node + 1, mode, |id, value| {
+        let keep = Keep::only(wanted.iter().copied());
+        let mut values = self.evaluate(start, cut.node + 1, mode, &keep, |id, value| {
             shifted(id, value, offsets)
         })?;
         wanted
@@ -193,7 +222,9 @@ impl Network {
     pub fn pattern(&self, cut: &Cut, z: Value) -> Result<Pattern, NetworkError> {
         let mut start = cut.live.clone();
         start.insert(cut.node, z);
-        let values = self.evaluate(start, cut.node + 1, Mode::Free, |_, value| Ok(value))?;
+        let values = self.evaluate(start, cut.node + 1, Mode::Free, &Keep::All, |_, value| {
+            Ok(value)
+        })?;
         let (mut slopes, mut pieces) = (BTreeMap::new(), BTreeMap::new());
         for (id, node) in self.graph().nodes().iter().enumerate().skip(cut.node + 1) {
             let no_piece = |example| NetworkError::NoLinearPiece {
@@ -202,8 +233,7 @@ impl Network {
                 example,
             };
             match &node.op {
-                Op::Input | Op::Linear(_) => {}
-                Op::Softmax => return Err(no_piece(0)),
+                op if op.is_affine() => {}
                 Op::Activation(activation) => {
                     let source = get(&values, node.sources[0])?;
                     let z = source.to_vec()?;
@@ -220,6 +250,7 @@ impl Network {
                     );
                     pieces.insert(id, found);
                 }
+                _ => return Err(no_piece(0)),
             }
         }
         Ok(Pattern { slopes, pieces })
@@ -231,51 +262,110 @@ impl Network {
         values: BTreeMap<NodeId, Value>,
         first: NodeId,
         mode: Mode<'_>,
+        keep: &Keep,
         visit: impl FnMut(NodeId, Value) -> Result<Value, NetworkError>,
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
-        self.evaluate_until(values, first, self.graph().nodes().len(), mode, visit)
+        self.evaluate_nodes(values, first..self.graph().nodes().len(), mode, keep, visit)
     }
 
-    fn evaluate_until(
+    /// Evaluates a range of nodes. A value that is not kept is given up to its last reader, so
+    /// that memory stays bounded and the reader may work in place.
+    fn evaluate_nodes(
         &self,
         mut values: BTreeMap<NodeId, Value>,
-        first: NodeId,
-        end: NodeId,
+        nodes: Range<NodeId>,
         mode: Mode<'_>,
+        keep: &Keep,
         mut visit: impl FnMut(NodeId, Value) -> Result<Value, NetworkError>,
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
-        for id in first..end {
-            let value = self.apply(id, &values, mode)?;
+        for id in nodes {
+            let sources = &self.graph().nodes()[id].sources;
+            let mut operands = Vec::with_capacity(sources.len());
+            for (position, &source) in sources.iter().enumerate() {
+                let again = sources[position + 1..].contains(&source);
+                let last = !again && self.is_last_reader(id, source) && !keep.contains(source);
+                operands.push(match last {
+                    true => take(&mut values, source)?,
+                    false => get(&values, source)?.clone(),
+                });
+            }
+            let value = self.apply(id, operands, mode)?;
             values.insert(id, visit(id, value)?);
         }
         Ok(values)
     }
 
+    /// The value of a node from those of its sources.
     fn apply(
         &self,
         id: NodeId,
-        values: &BTreeMap<NodeId, Value>,
+        operands: Vec<Value>,
         mode: Mode<'_>,
     ) -> Result<Value, NetworkError> {
         let node = &self.graph().nodes()[id];
-        let source = |position: usize| get(values, node.sources[position]);
-        match (&node.op, mode) {
-            (Op::Input, _) => get(values, id).cloned(),
-            (Op::Linear(op), _) => {
-                let (weight, bias) = self.weights(&op.weight, &op.bias)?;
-                linear::forward(source(0)?, weight, bias, &node.name)
-            }
-            (Op::Activation(_), Mode::Frozen(pattern)) => {
-                let slopes = get(&pattern.slopes, id)?;
-                source(0)?.clone().mul(slopes.clone(), &node.name)
-            }
-            (Op::Activation(activation), Mode::Free) => Ok(activation.forward(source(0)?)),
-            (Op::Softmax, Mode::Free) => Ok(softmax::forward(source(0)?)),
-            (Op::Softmax, Mode::Frozen(_)) => Err(NetworkError::NoLinearPiece {
+        let at = node.name.as_str();
+        let bias = |name: &Option<String>| name.as_ref().map(|n| self.vector(n)).transpose();
+        let found = operands.len();
+        let mut operands = operands.into_iter();
+        let mut operand = || {
+            operands.next().ok_or_else(|| {
+                NetworkError::shape(at, format!("an operand for {}", node.op.name()), &[found])
+            })
+        };
+        if let (Op::Activation(_), Mode::Frozen(pattern)) = (&node.op, mode) {
+            return operand()?.mul(get(&pattern.slopes, id)?.clone(), at);
+        }
+        if matches!(mode, Mode::Frozen(_)) && !node.op.is_affine() {
+            return Err(NetworkError::NoLinearPiece {
                 node: node.name.clone(),
                 op: node.op.name().to_owned(),
                 example: 0,
-            }),
+            });
+        }
+        match &node.op {
+            Op::Input => operand(),
+            Op::Linear(op) => {
+                linear::forward(operand()?, self.matrix(&op.weight)?, bias(&op.bias)?, at)
+            }
+            Op::Conv2d(op) => op.forward(operand()?, self.kernel(&op.weight)?, bias(&op.bias)?, at),
+            Op::BatchNorm(op) => {
+                let [weight, shift] = [self.vector(&op.weight)?, self.vector(&op.bias)?];
+                let [mean, variance] = [self.vector(&op.mean)?, self.vector(&op.variance)?];
+                op.forward(operand()?, [weight, shift, mean, variance], at)
+            }
+            Op::LayerNorm(op) => op.forward(
+                operand()?,
+                self.vector(&op.weight)?,
+                self.vector(&op.bias)?,
+                at,
+            ),
+            Op::Embedding(op) => op.forward(&operand()?, self.matrix(&op.weight)?, at),
+            Op::Scaling(op) => op.forward(
+                operand()?,
+                self.vector(&op.mean)?,
+                self.vector(&op.range)?,
+                at,
+            ),
+            Op::Activation(activation) => Ok(activation.forward(operand()?)),
+            Op::Softmax => Ok(softmax::forward(operand()?)),
+            Op::MaxPool(op) => op.forward(operand()?, at),
+            Op::GlobalAveragePool => pool::global_average(operand()?, at),
+            Op::Concat => join::concat(operands.collect(), at),
+            Op::Add => operand()?.add(operand()?, at),
+            Op::Slice { start, len } => join::slice(operand()?, *start, *len, at),
+            Op::Scale(factor) => Ok(join::scale(operand()?, *factor)),
+            Op::MatMul { transposed } => attention::matmul(operand()?, operand()?, *transposed, at),
+            Op::SplitHeads { heads } => attention::split_heads(operand()?, *heads, at),
+            Op::MergeHeads { heads, sequences } => {
+                attention::merge_heads(operand()?, *heads, *sequences, at)
+            }
+            Op::TokenMask => attention::token_mask(&operand()?, at),
+            Op::SelectToken(index) => attention::select_token(operand()?, *index, at),
+            Op::Unfold { patch } => patches::unfold(operand()?, *patch, at),
+            Op::Fold { patch } => {
+                let (tokens, like) = (operand()?, operand()?);
+                patches::fold(tokens, &like, *patch, at)
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The graph: named nodes in topological order.
 
+use std::collections::BTreeSet;
+
 use crate::NetworkError;
 use crate::ops::Op;
 
@@ -22,6 +24,7 @@ pub struct Node {
 pub struct Graph {
     nodes: Vec<Node>,
     input_shape: Vec<usize>,
+    companions: BTreeSet<String>,
 }
 
 /// A tensor that a graph needs.
@@ -31,6 +34,36 @@ pub struct ParameterSpec {
     pub name: String,
     /// Its extents.
     pub shape: Vec<usize>,
+    /// Whether training changes it; stored moments and units are given.
+    pub trained: bool,
+}
+
+/// How a weight-bearing layer uses its weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerKind {
+    /// `[p, m]` times the features.
+    Linear,
+    /// `[p, m / groups, k, k]` at every position of an image.
+    Conv2d,
+    /// One gain per channel of an image.
+    BatchNorm,
+    /// One gain per feature.
+    LayerNorm,
+    /// One row per word or position.
+    Embedding,
+}
+
+impl LayerKind {
+    /// The usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Conv2d => "conv2d",
+            Self::BatchNorm => "batch_norm",
+            Self::LayerNorm => "layer_norm",
+            Self::Embedding => "embedding",
+        }
+    }
 }
 
 /// A weight-bearing layer.
@@ -42,18 +75,22 @@ pub struct Layer {
     pub node: NodeId,
     /// The checkpoint's prefix.
     pub name: String,
+    /// How it uses its weight.
+    pub kind: LayerKind,
     /// Name of the weight tensor.
     pub weight: String,
     /// Name of the bias tensor.
-    pub bias: String,
-    /// Features in, m.
+    pub bias: Option<String>,
+    /// Numbers that an output reads, m: features in; in a convolution its channels times the
+    /// window; 1 in a normalisation; words or positions of a table.
     pub inputs: usize,
-    /// Features out, p.
+    /// Features or channels out, p.
     pub outputs: usize,
 }
 
 impl Graph {
-    /// A graph that holds its input only; `input_shape` is one example's.
+    /// A graph that holds its input only; `input_shape` is one example's usual shape: images may
+    /// have other extents, token sequences other lengths.
     pub fn new(input_shape: &[usize]) -> Self {
         Self {
             nodes: vec![Node {
@@ -62,7 +99,18 @@ impl Graph {
                 sources: Vec::new(),
             }],
             input_shape: input_shape.to_vec(),
+            companions: BTreeSet::new(),
         }
+    }
+
+    /// Allows tensors in the checkpoint that no node reads.
+    pub fn accompany<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        self.companions.extend(names.into_iter().map(str::to_owned));
+    }
+
+    /// The tensors that may be in the checkpoint and that no node reads.
+    pub fn companions(&self) -> &BTreeSet<String> {
+        &self.companions
     }
 
     /// Appends a node and returns its position.
@@ -96,7 +144,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// The shape of one example.
+    /// The usual shape of one example.
     pub fn input_shape(&self) -> &[usize] {
         &self.input_shape
     }
@@ -108,39 +156,41 @@ impl Graph {
 
     /// Every tensor that the graph needs.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
-        let mut specs = Vec::new();
-        for node in &self.nodes {
-            if let Op::Linear(linear) = &node.op {
-                specs.push(ParameterSpec {
-                    name: linear.weight.clone(),
-                    shape: vec![linear.outputs, linear.inputs],
-                });
-                specs.push(ParameterSpec {
-                    name: linear.bias.clone(),
-                    shape: vec![linear.outputs],
-                });
-            }
-        }
-        specs
+        self.nodes
+            .iter()
+            .flat_map(|node| node.op.parameters())
+            .collect()
     }
 
     /// The weight-bearing layers in topological order.
     pub fn layers(&self) -> Vec<Layer> {
         let mut layers = Vec::new();
         for (id, node) in self.nodes.iter().enumerate() {
-            if let Op::Linear(linear) = &node.op {
+            if let Some((kind, weight, bias, inputs, outputs)) = node.op.layer() {
                 layers.push(Layer {
                     index: layers.len(),
                     node: id,
                     name: node.name.clone(),
-                    weight: linear.weight.clone(),
-                    bias: linear.bias.clone(),
-                    inputs: linear.inputs,
-                    outputs: linear.outputs,
+                    kind,
+                    weight,
+                    bias,
+                    inputs,
+                    outputs,
                 });
             }
         }
         layers
+    }
+
+    /// For every node the last one that reads it; itself when none does.
+    pub(crate) fn last_readers(&self) -> Vec<NodeId> {
+        let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
+        for (id, node) in self.nodes.iter().enumerate() {
+            for &source in &node.sources {
+                last[source] = id;
+            }
+        }
+        last
     }
 
     /// The nodes in front of `node` whose values are read at or after it.

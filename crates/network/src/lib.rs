@@ -35,22 +35,27 @@
 //! the `flex`, `ndarray` and `wgpu` devices, chosen at run time; safetensors in
 //! f16, bf16, f32 and f64. Not supported: convolution and attention.
 
+pub mod architectures;
 mod checkpoint;
 mod device;
+pub mod distilbert;
 mod error;
 mod forward;
 mod graph;
 pub mod mlp;
+pub mod mobilevit;
 mod network;
 pub mod ops;
+pub mod parity;
 mod sensitivity;
+pub mod squeezenet;
 mod value;
 
 pub use checkpoint::Checkpoint;
 pub use device::{DeviceChoice, Precision};
 pub use error::NetworkError;
 pub use forward::{Cut, LayerTrace, Mode, Pattern};
-pub use graph::{Graph, Layer, Node, NodeId, ParameterSpec};
+pub use graph::{Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
 pub use network::{Network, Parameter};
 pub use ops::Op;
 pub use ops::activation::{Activation, Piece};

@@ -6,9 +6,12 @@
 //! networks of the verification literature; `negative_slope` is LeakyReLU's); the last layer has none. The
 //! metadata key `output` = `softmax` appends one.
 //!
-//! Parity: logits of the 3x100, 9x100 and 9x200 MNIST networks equal PyTorch's
-//! stored float64 logits to 1e-12 in f64 and its float32 logits to 1e-5 of the
-//! logit scale in f32 (`tests/parity.rs`).
+//! A checkpoint with the tensors `input_means` and `input_ranges` (ACAS Xu; Katz et al. 2017)
+//! reads inputs in their own units: `(x - mean) / range` comes first, and `output_mean` and
+//! `output_range` give the outputs' units back. Inputs are not clipped to `input_mins` and
+//! `input_maxes`.
+//!
+//! Parity: `tests/parity.rs`.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +19,9 @@ use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand_chacha::ChaCha8Rng;
 
+use crate::architectures::extents;
+use crate::graph::NodeId;
+use crate::ops::scaling::{Direction, Scaling};
 use crate::ops::{Linear, Op};
 use crate::{Activation, Checkpoint, Graph, NetworkError};
 
@@ -77,21 +83,70 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
             });
         }
     };
-    build(&positions, &sizes, activation, softmax)
+    let mut graph = Graph::new(&sizes[..1]);
+    let mut last = 0;
+    if let Some(op) = scaling(checkpoint, INPUT, Direction::Normalise)? {
+        last = graph.push("input.normalised", op, &[last])?;
+    }
+    last = layers(&mut graph, last, &positions, &sizes, activation)?;
+    if let Some(op) = scaling(checkpoint, OUTPUT, Direction::Restore)? {
+        last = graph.push("output.restored", op, &[last])?;
+    }
+    if softmax {
+        graph.push("softmax", Op::Softmax, &[last])?;
+    }
+    if checkpoint.shape(INPUT[0]).is_ok() {
+        let stored = checkpoint.names().filter(|name| {
+            name.starts_with("ref.") || ["input_mins", "input_maxes"].contains(name)
+        });
+        graph.accompany(stored);
+    }
+    Ok(graph)
 }
 
-fn build(
+/// Tensors with the units of the inputs: mean and range.
+const INPUT: [&str; 2] = ["input_means", "input_ranges"];
+/// Tensors with the units of the outputs.
+const OUTPUT: [&str; 2] = ["output_mean", "output_range"];
+
+/// The scaling whose tensors the checkpoint has.
+fn scaling(
+    checkpoint: &Checkpoint,
+    [mean, range]: [&str; 2],
+    direction: Direction,
+) -> Result<Option<Op>, NetworkError> {
+    if checkpoint.shape(mean).is_err() && checkpoint.shape(range).is_err() {
+        return Ok(None);
+    }
+    let [features] = extents(checkpoint, mean)?;
+    let ranges = checkpoint.tensor(range)?;
+    if let Some(position) = ranges.iter().position(|&range| range == 0.0) {
+        return Err(NetworkError::Architecture {
+            origin: checkpoint.origin().to_owned(),
+            reason: format!("tensor `{range}`: expected ranges other than 0, got 0 at {position}"),
+        });
+    }
+    Ok(Some(Op::Scaling(Scaling {
+        mean: mean.to_owned(),
+        range: range.to_owned(),
+        features,
+        direction,
+    })))
+}
+
+/// Appends the linear layers and the activations between them.
+fn layers(
+    graph: &mut Graph,
+    source: NodeId,
     positions: &[usize],
     sizes: &[usize],
     activation: Activation,
-    softmax: bool,
-) -> Result<Graph, NetworkError> {
-    let mut graph = Graph::new(&sizes[..1]);
-    let mut last = 0;
+) -> Result<NodeId, NetworkError> {
+    let mut last = source;
     for (i, position) in positions.iter().enumerate() {
         let linear = Linear {
             weight: format!("{position}.weight"),
-            bias: format!("{position}.bias"),
+            bias: Some(format!("{position}.bias")),
             inputs: sizes[i],
             outputs: sizes[i + 1],
         };
@@ -104,10 +159,7 @@ fn build(
             )?;
         }
     }
-    if softmax {
-        graph.push("softmax", Op::Softmax, &[last])?;
-    }
-    Ok(graph)
+    Ok(last)
 }
 
 /// Metadata key of LeakyReLU's slope.

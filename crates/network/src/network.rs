@@ -7,7 +7,8 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::{Checkpoint, Graph, Layer, NetworkError, Precision, Value, mlp};
+use crate::graph::NodeId;
+use crate::{Checkpoint, Graph, Layer, NetworkError, Precision, Value, architectures};
 
 /// A tensor of a network, as burn's autodiff and optimizers see it.
 #[derive(Module, Debug)]
@@ -16,6 +17,39 @@ pub enum Parameter {
     Vector(Param<Tensor<1>>),
     /// `[outputs, inputs]`
     Matrix(Param<Tensor<2>>),
+    /// `[outputs, inputs, height, width]`
+    Kernel(Param<Tensor<4>>),
+}
+
+impl Parameter {
+    fn new(value: Value, trained: bool, name: &str) -> Result<Self, NetworkError> {
+        Ok(match value {
+            Value::R1(t) => Self::Vector(Param::from_tensor(t).set_require_grad(trained)),
+            Value::R2(t) => Self::Matrix(Param::from_tensor(t).set_require_grad(trained)),
+            Value::R4(t) => Self::Kernel(Param::from_tensor(t).set_require_grad(trained)),
+            Value::R3(_) => {
+                let at = format!("tensor `{name}`");
+                return Err(NetworkError::shape(at, "rank 1, 2 or 4", &value.shape()));
+            }
+        })
+    }
+
+    /// The numbers as a value.
+    fn value(&self) -> Value {
+        match self {
+            Self::Vector(p) => Value::R1(p.val()),
+            Self::Matrix(p) => Value::R2(p.val()),
+            Self::Kernel(p) => Value::R4(p.val()),
+        }
+    }
+
+    fn trained(&self) -> bool {
+        match self {
+            Self::Vector(p) => p.is_require_grad(),
+            Self::Matrix(p) => p.is_require_grad(),
+            Self::Kernel(p) => p.is_require_grad(),
+        }
+    }
 }
 
 /// A network: graph, tensors, device.
@@ -32,6 +66,7 @@ pub struct Network {
 struct Shared {
     graph: Graph,
     layers: Vec<Layer>,
+    last_readers: Vec<NodeId>,
     positions: BTreeMap<String, usize>,
     device: Device,
     precision: Precision,
@@ -56,7 +91,12 @@ impl Network {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
-        Self::from_graph(mlp::graph(checkpoint)?, checkpoint, device, precision)
+        Self::from_graph(
+            architectures::graph(checkpoint)?,
+            checkpoint,
+            device,
+            precision,
+        )
     }
 
     /// Loads the tensors of `graph` from a checkpoint.
@@ -79,21 +119,12 @@ impl Network {
                 device,
                 precision,
             )?;
-            positions.insert(spec.name, parameters.len());
-            parameters.push(match value {
-                Value::R1(t) => Parameter::Vector(Param::from_tensor(t)),
-                Value::R2(t) => Parameter::Matrix(Param::from_tensor(t)),
-                other => {
-                    return Err(NetworkError::shape(
-                        "parameter",
-                        "rank 1 or 2",
-                        &other.shape(),
-                    ));
-                }
-            });
+            parameters.push(Parameter::new(value, spec.trained, &spec.name)?);
+            positions.insert(spec.name, parameters.len() - 1);
         }
         let shared = Shared {
             layers: graph.layers(),
+            last_readers: graph.last_readers(),
             graph,
             positions,
             device: device.clone(),
@@ -155,7 +186,16 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Shape`] when the numbers do not make whole examples.
     pub fn batch(&self, inputs: &[f32]) -> Result<Value, NetworkError> {
-        let example: usize = self.graph().input_shape().iter().product();
+        self.batch_of(inputs, self.graph().input_shape())
+    }
+
+    /// As [`Network::batch`], for examples of another shape: images of other extents, token
+    /// sequences of another length.
+    ///
+    /// # Errors
+    /// As [`Network::batch`].
+    pub fn batch_of(&self, inputs: &[f32], shape: &[usize]) -> Result<Value, NetworkError> {
+        let example: usize = shape.iter().product();
         if example == 0 || !inputs.len().is_multiple_of(example) {
             return Err(NetworkError::shape(
                 "network input",
@@ -163,9 +203,11 @@ impl Network {
                 &[inputs.len()],
             ));
         }
-        let mut shape = vec![inputs.len() / example];
-        shape.extend(self.graph().input_shape());
-        Value::from_f32(inputs, &shape, self.device(), self.precision())
+        let batch: Vec<usize> = [inputs.len() / example]
+            .into_iter()
+            .chain(shape.iter().copied())
+            .collect();
+        Value::from_f32(inputs, &batch, self.device(), self.precision())
     }
 
     /// The numbers of a tensor in row-major order.
@@ -173,10 +215,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Unknown`] or [`NetworkError::Backend`].
     pub fn tensor(&self, name: &str) -> Result<Vec<f64>, NetworkError> {
-        match self.parameter(name)? {
-            Parameter::Vector(p) => Value::R1(p.val()).to_vec(),
-            Parameter::Matrix(p) => Value::R2(p.val()).to_vec(),
-        }
+        self.parameter(name)?.value().to_vec()
     }
 
     /// A copy in which the given tensors hold other numbers.
@@ -187,39 +226,38 @@ impl Network {
         let mut copy = self.clone();
         for (name, numbers) in changes {
             let position = self.position(name)?;
-            let shape = match &self.parameters[position] {
-                Parameter::Vector(p) => p.val().dims().to_vec(),
-                Parameter::Matrix(p) => p.val().dims().to_vec(),
-            };
+            let old = &self.parameters[position];
+            let shape = old.value().shape();
             let value = Value::from_f64(numbers, &shape, self.device(), self.precision())?;
-            copy.parameters[position] = match value {
-                Value::R1(t) => Parameter::Vector(Param::from_tensor(t)),
-                Value::R2(t) => Parameter::Matrix(Param::from_tensor(t)),
-                other => {
-                    return Err(NetworkError::shape(
-                        format!("tensor `{name}`"),
-                        "rank 1 or 2",
-                        &other.shape(),
-                    ));
-                }
-            };
+            copy.parameters[position] = Parameter::new(value, old.trained(), name)?;
         }
         Ok(copy)
     }
 
-    pub(crate) fn weights(
-        &self,
-        weight: &str,
-        bias: &str,
-    ) -> Result<(Tensor<2>, Tensor<1>), NetworkError> {
-        match (self.parameter(weight)?, self.parameter(bias)?) {
-            (Parameter::Matrix(w), Parameter::Vector(b)) => Ok((w.val(), b.val())),
-            _ => Err(NetworkError::shape(
-                format!("tensors `{weight}`, `{bias}`"),
-                "[*, *] and [*]",
-                &[],
-            )),
+    pub(crate) fn vector(&self, name: &str) -> Result<Tensor<1>, NetworkError> {
+        match self.parameter(name)? {
+            Parameter::Vector(p) => Ok(p.val()),
+            other => Err(rank(name, "[*]", other)),
         }
+    }
+
+    pub(crate) fn matrix(&self, name: &str) -> Result<Tensor<2>, NetworkError> {
+        match self.parameter(name)? {
+            Parameter::Matrix(p) => Ok(p.val()),
+            other => Err(rank(name, "[*, *]", other)),
+        }
+    }
+
+    pub(crate) fn kernel(&self, name: &str) -> Result<Tensor<4>, NetworkError> {
+        match self.parameter(name)? {
+            Parameter::Kernel(p) => Ok(p.val()),
+            other => Err(rank(name, "[*, *, *, *]", other)),
+        }
+    }
+
+    /// Whether no node behind `reader` reads `node`.
+    pub(crate) fn is_last_reader(&self, reader: NodeId, node: NodeId) -> bool {
+        self.shared.last_readers[node] <= reader
     }
 
     fn parameter(&self, name: &str) -> Result<&Parameter, NetworkError> {
@@ -237,6 +275,10 @@ impl Network {
                 known: self.shared.positions.keys().cloned().collect(),
             })
     }
+}
+
+fn rank(name: &str, expected: &str, got: &Parameter) -> NetworkError {
+    NetworkError::shape(format!("tensor `{name}`"), expected, &got.value().shape())
 }
 
 /// Names every tensor that is missing, unused or misshapen.
@@ -257,7 +299,7 @@ fn check_tensors(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), NetworkEr
         }
     }
     for name in checkpoint.names() {
-        if !specs.iter().any(|spec| spec.name == name) {
+        if !specs.iter().any(|spec| spec.name == name) && !graph.companions().contains(name) {
             complaints.push(format!("unused tensor `{name}`"));
         }
     }

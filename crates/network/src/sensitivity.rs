@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::forward::{Cut, Mode, get, shifted};
+use burn::tensor::activation::log_softmax;
+
+use crate::forward::{Cut, Keep, Mode, get, shifted};
 use crate::graph::NodeId;
 use crate::network::Network;
 use crate::value::with_value;
@@ -30,7 +32,9 @@ impl Network {
     /// [`NetworkError::Shape`] when `x` or `selector` do not fit the network.
     pub fn sensitivities(&self, x: Value, selector: Value) -> Result<Vec<Value>, NetworkError> {
         let mut probes = BTreeMap::new();
-        let values = self.evaluate(BTreeMap::from([(0, x)]), 1, Mode::Free, |id, value| {
+        let keep = Keep::only([self.graph().output()]);
+        let start = BTreeMap::from([(0, x)]);
+        let values = self.evaluate(start, 1, Mode::Free, &keep, |id, value| {
             if !self.layers().iter().any(|layer| layer.node == id) {
                 return Ok(value);
             }
@@ -49,6 +53,60 @@ impl Network {
                 gradient(probe, &gradients).map_or_else(|| Ok(probe.zeros_like()), Ok)
             })
             .collect()
+    }
+
+    /// Gradient of the summed cross-entropy loss, `Σ_i -log softmax(y_i)[label_i]`, with respect
+    /// to the value of `node` (0 is the input) for a batch.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] when `x` does not fit the network, when there is not one label
+    /// below the number of outputs per example, or when `node` is none of the graph's.
+    pub fn loss_gradient(
+        &self,
+        node: NodeId,
+        x: Value,
+        labels: &[usize],
+    ) -> Result<Value, NetworkError> {
+        let batch = x.batch();
+        let mut leaf = None;
+        let mut start = BTreeMap::from([(0, x)]);
+        if node == 0 {
+            leaf = start.get(&0).map(Value::leaf);
+            start.extend(leaf.clone().map(|leaf| (0, leaf)));
+        }
+        let output = self.graph().output();
+        let keep = Keep::only([output]);
+        let values = self.evaluate(start, 1, Mode::Free, &keep, |id, value| {
+            if id != node {
+                return Ok(value);
+            }
+            Ok(leaf.insert(value.leaf()).clone())
+        })?;
+        let logits = get(&values, output)?.matrix("logits")?;
+        let [_, classes] = logits.dims();
+        if labels.len() != batch || labels.iter().any(|&label| label >= classes) {
+            return Err(NetworkError::shape(
+                "labels",
+                format!("{batch} below {classes}"),
+                labels,
+            ));
+        }
+        let Some(leaf) = leaf else {
+            return Err(NetworkError::shape(
+                "node",
+                format!("at most {output}"),
+                &[node],
+            ));
+        };
+        let mut selector = vec![0.0; batch * classes];
+        for (example, &label) in labels.iter().enumerate() {
+            selector[example * classes + label] = -1.0;
+        }
+        let shape = [batch, classes];
+        let selector = Value::from_f64(&selector, &shape, self.device(), self.precision())?;
+        let loss = log_softmax(logits, 1) * selector.matrix("selector")?;
+        let gradients = loss.sum().backward();
+        Ok(gradient(&leaf, &gradients).unwrap_or_else(|| leaf.zeros_like()))
     }
 
     /// Sensitivities behind a cut, with `z` as the layer's output: for batch row
@@ -80,7 +138,8 @@ impl Network {
         let mut probes = BTreeMap::new();
         let mut start = cut.values();
         start.insert(cut.node, leaf.clone());
-        let values = self.evaluate(start, cut.node + 1, mode, |id, value| {
+        let keep = Keep::only(targets.iter().map(|target| target.node).chain([cut.node]));
+        let values = self.evaluate(start, cut.node + 1, mode, &keep, |id, value| {
             let value = shifted(id, value, offsets)?;
             if !probed.contains(&id) {
                 return Ok(value);

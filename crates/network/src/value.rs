@@ -163,14 +163,67 @@ impl Value {
         }
     }
 
+    /// The image inside, `[batch, channels, h, w]`, large enough for a window of `kernel` pixels
+    /// with `padding` zeros around it.
+    pub(crate) fn image(
+        self,
+        channels: usize,
+        kernel: usize,
+        padding: usize,
+        at: &str,
+    ) -> Result<Tensor<4>, NetworkError> {
+        let least = kernel.saturating_sub(2 * padding).max(1);
+        match self {
+            Self::R4(x) if x.dims()[1] == channels && x.dims()[2].min(x.dims()[3]) >= least => {
+                Ok(x)
+            }
+            other => Err(NetworkError::shape(
+                at,
+                format!("[*, {channels}, h, w] with h and w of at least {least}"),
+                &other.shape(),
+            )),
+        }
+    }
+
+    /// Applies `map` to the matrix whose rows are the vectors of the last axis, which must have
+    /// `features` entries; the other axes stay.
+    pub(crate) fn map_rows(
+        self,
+        features: usize,
+        at: &str,
+        map: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Result<Self, NetworkError> {
+        match self {
+            Self::R2(x) if x.dims()[1] == features => Ok(Self::R2(map(x))),
+            Self::R3(x) if x.dims()[2] == features => {
+                let [a, b, _] = x.dims();
+                let y = map(x.reshape([a * b, features]));
+                let width = y.dims()[1];
+                Ok(Self::R3(y.reshape([a, b, width])))
+            }
+            Self::R4(x) if x.dims()[3] == features => {
+                let [a, b, c, _] = x.dims();
+                let y = map(x.reshape([a * b * c, features]));
+                let width = y.dims()[1];
+                Ok(Self::R4(y.reshape([a, b, c, width])))
+            }
+            other => Err(NetworkError::shape(
+                at,
+                format!("[.., {features}]"),
+                &other.shape(),
+            )),
+        }
+    }
+
     /// The same value as a fresh leaf whose gradient a backward pass keeps.
     pub(crate) fn leaf(&self) -> Self {
         map_value!(self, t => t.clone().without_autodiff().autodiff().require_grad())
     }
 
-    /// The elementwise sum.
+    /// The elementwise sum; extents of one are repeated.
     pub(crate) fn add(self, other: Self, at: &str) -> Result<Self, NetworkError> {
         let shape = other.shape();
+        self.check_broadcast(&shape, at)?;
         let expected = format!("{:?}", self.shape());
         zip_values!(self, other, a, b => a + b)
             .ok_or_else(|| NetworkError::shape(at, expected, &shape))
@@ -179,9 +232,23 @@ impl Value {
     /// The elementwise product.
     pub(crate) fn mul(self, other: Self, at: &str) -> Result<Self, NetworkError> {
         let shape = other.shape();
+        self.check_broadcast(&shape, at)?;
         let expected = format!("{:?}", self.shape());
         zip_values!(self, other, a, b => a * b)
             .ok_or_else(|| NetworkError::shape(at, expected, &shape))
+    }
+
+    fn check_broadcast(&self, other: &[usize], at: &str) -> Result<(), NetworkError> {
+        let shape = self.shape();
+        let fits = shape.len() == other.len()
+            && shape
+                .iter()
+                .zip(other)
+                .all(|(a, b)| a == b || *a == 1 || *b == 1);
+        if fits {
+            return Ok(());
+        }
+        Err(NetworkError::shape(at, format!("{shape:?}"), other))
     }
 
     /// Adds a vector to the last axis.

@@ -1,8 +1,11 @@
 //! Logits and gradients against PyTorch's stored outputs and finite differences.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use network::{Checkpoint, DeviceChoice, Network, Precision, Value};
+use network::{
+    Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Network, Precision, Value, parity,
+};
 
 /// The folder of real weights, or a message and `None`.
 fn assets() -> Option<PathBuf> {
@@ -20,116 +23,254 @@ fn assets() -> Option<PathBuf> {
     None
 }
 
-const NETWORKS: [&str; 3] = ["mnist_relu_3x100", "mnist_relu_9x100", "mnist_relu_9x200"];
-
-fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f64::max)
-}
-
-fn check_logits(device: DeviceChoice, precision: Precision, reference: &str, tolerance: f64) {
+fn check_logits(device: DeviceChoice, precision: Precision) {
     let Some(assets) = assets() else { return };
     let device = match device.open() {
         Ok(device) => device,
         Err(error) => return eprintln!("skipped: {error}"),
     };
-    for name in NETWORKS {
-        let stored =
-            Checkpoint::read(&assets.join(format!("mlp/mnist/{name}.ref.safetensors"))).unwrap();
-        let path = assets.join(format!("mlp/mnist/{name}.safetensors"));
-        let network = Network::open(&path, &device, precision).unwrap();
-        let input: Vec<f32> = stored
-            .tensor("input")
+    for case in parity::CASES {
+        let difference = parity::compare(&case, &assets, &device, precision).unwrap();
+        let exact = Checkpoint::read(&assets.join(case.reference))
             .unwrap()
-            .iter()
-            .map(|&x| x as f32)
-            .collect();
-        let logits = network
-            .forward(network.batch(&input).unwrap())
-            .unwrap()
-            .to_vec()
-            .unwrap();
-        let expected = stored.tensor(reference).unwrap();
-        let scale = expected.iter().fold(0.0f64, |scale, x| scale.max(x.abs()));
-        let difference = largest_difference(&logits, &expected);
+            .shape("logits_f64")
+            .is_ok();
+        // Outputs that the reference computed in f32 carry its own rounding.
+        let tolerance = match exact {
+            true => parity::tolerance(precision),
+            false => parity::tolerance(Precision::F32),
+        };
+        eprintln!("{:30} {:e}", case.name, difference.relative());
         assert!(
-            difference <= tolerance * scale,
-            "{name}: {difference:e} of {scale}"
+            difference.relative() <= tolerance,
+            "{}: {difference:?}, tolerance {tolerance:e}",
+            case.name
         );
     }
 }
 
 #[test]
 fn logits_in_f64_equal_pytorch_to_rounding() {
-    // Both sum at most 784 products per unit in f64: 9 layers of 784 · 2⁻⁵³ stay below 1e-12.
-    check_logits(DeviceChoice::Flex, Precision::F64, "logits_f64", 1e-12);
+    check_logits(DeviceChoice::Flex, Precision::F64);
 }
 
 #[test]
 fn logits_in_f32_equal_pytorch_to_rounding() {
-    // Two orders of summation of 784 f32 products differ by about √784 · 2⁻²⁴ a layer.
-    check_logits(DeviceChoice::Flex, Precision::F32, "logits", 1e-5);
+    check_logits(DeviceChoice::Flex, Precision::F32);
 }
 
 #[test]
 #[cfg(feature = "ndarray")]
 fn logits_on_ndarray_equal_pytorch() {
-    check_logits(DeviceChoice::NdArray, Precision::F64, "logits_f64", 1e-12);
+    check_logits(DeviceChoice::NdArray, Precision::F64);
 }
 
 #[test]
 #[cfg(feature = "wgpu")]
 fn logits_on_wgpu_equal_pytorch() {
-    check_logits(DeviceChoice::Wgpu, Precision::F32, "logits", 1e-4);
+    check_logits(DeviceChoice::Wgpu, Precision::F32);
+}
+
+/// One small network per architecture: small images, few words.
+const SMALL: [&str; 5] = [
+    "mlp 9x100",
+    "squeezenet 1.1, random",
+    "squeezenet 1.0, random",
+    "mobilevit-xxs, fashion",
+    "distilbert, random",
+];
+
+/// Every network of those named once, with two examples of its reference, in f64.
+fn each_network(names: &[&str], check: impl Fn(&str, &Network, Value)) {
+    let Some(assets) = assets() else { return };
+    let device = DeviceChoice::Flex.open().unwrap();
+    for case in parity::CASES
+        .iter()
+        .filter(|case| names.contains(&case.name))
+    {
+        let path = assets.join(case.checkpoint);
+        let network = Network::open(&path, &device, Precision::F64).unwrap();
+        let reference = Checkpoint::read(&assets.join(case.reference)).unwrap();
+        let x = parity::input(&reference, &network).unwrap();
+        check(case.name, &network, x.select(&[0, 1]));
+    }
+}
+
+/// The first layer, one in the middle and the last.
+fn three_layers(network: &Network) -> [&Layer; 3] {
+    let layers = network.layers();
+    [0, layers.len() / 2, layers.len() - 1].map(|index| &layers[index])
+}
+
+/// Numbers between -1 and 1 without a pattern.
+fn direction(count: usize) -> Vec<f64> {
+    (0..count)
+        .map(|i| (i as f64 * 0.754_877_666).fract() * 2.0 - 1.0)
+        .collect()
 }
 
 #[test]
-fn sensitivities_of_all_layers_equal_finite_differences() {
+fn a_run_that_is_cut_at_a_layer_and_resumed_gives_the_same_bits() {
+    each_network(&SMALL, |name, network, x| {
+        let whole = network.forward(x.clone()).unwrap().to_vec().unwrap();
+        for layer in network.layers() {
+            let cut = network.run_until(layer, x.clone()).unwrap();
+            let resumed = network.resume(&cut).unwrap().to_vec().unwrap();
+            assert!(resumed == whole, "{name} at {}", layer.name);
+        }
+    });
+}
+
+#[test]
+fn every_layer_of_every_network_is_observed() {
+    each_network(&SMALL, |name, network, x| {
+        let (traces, outputs) = network.activations(x.clone()).unwrap();
+        assert_eq!(
+            outputs.to_vec().unwrap(),
+            network.forward(x).unwrap().to_vec().unwrap()
+        );
+        assert_eq!(traces.len(), network.layers().len());
+        for (layer, trace) in network.layers().iter().zip(&traces) {
+            let shape = trace.output.shape();
+            let axis = match layer.kind {
+                LayerKind::Conv2d | LayerKind::BatchNorm => 1,
+                _ => shape.len() - 1,
+            };
+            assert_eq!(shape[axis], layer.outputs, "{name} {}", layer.name);
+            assert_eq!(trace.input.batch(), 2, "{name} {}", layer.name);
+        }
+    });
+}
+
+#[test]
+fn sensitivities_equal_finite_differences() {
+    each_network(&SMALL, |name, network, x| {
+        let classes = network.classes();
+        // The first output of the first example, the last of the second.
+        let mut selector = vec![0.0; 2 * classes];
+        (selector[0], selector[2 * classes - 1]) = (1.0, 1.0);
+        let value = Value::from_f64(&selector, &[2, classes], network.device(), Precision::F64);
+        let deltas = network.sensitivities(x.clone(), value.unwrap()).unwrap();
+        let (traces, _) = network.activations(x.clone()).unwrap();
+        for layer in three_layers(network) {
+            let cut = network.run_until(layer, x.clone()).unwrap();
+            let z = &traces[layer.index].output;
+            let (numbers, shape) = (z.to_vec().unwrap(), z.shape());
+            let towards = direction(numbers.len());
+            let selected = |step: f64| -> f64 {
+                let moved: Vec<f64> = numbers
+                    .iter()
+                    .zip(&towards)
+                    .map(|(z, d)| z + step * d)
+                    .collect();
+                let z = Value::from_f64(&moved, &shape, network.device(), Precision::F64).unwrap();
+                let output = network.graph().output();
+                let values = network
+                    .resume_with(&cut, z, &BTreeMap::new(), Mode::Free, &[output])
+                    .unwrap();
+                let outputs = values[&output].to_vec().unwrap();
+                outputs.iter().zip(&selector).map(|(y, s)| y * s).sum()
+            };
+            let step = 1e-8;
+            let quotient = (selected(step) - selected(-step)) / (2.0 * step);
+            let delta = deltas[layer.index].to_vec().unwrap();
+            let slope: f64 = delta.iter().zip(&towards).map(|(g, d)| g * d).sum();
+            // The quotient loses 2⁻⁵² · |y| / step to cancellation; few ReLUs switch in the step.
+            let scale = delta.iter().map(|g| g.abs()).sum::<f64>().max(1.0);
+            assert!(
+                (quotient - slope).abs() <= 1e-5 * scale,
+                "{name} {}: {quotient} {slope} of {scale}",
+                layer.name
+            );
+        }
+    });
+}
+
+#[test]
+fn loss_gradients_equal_finite_differences() {
+    each_network(&SMALL, |name, network, x| {
+        let labels = [0, network.classes() - 1];
+        // Word numbers have no gradient: the words' vectors do.
+        let (traces, _) = network.activations(x.clone()).unwrap();
+        let first = &network.layers()[0];
+        let node = match first.kind {
+            LayerKind::Embedding => first.node,
+            _ => 0,
+        };
+        let gradient = network.loss_gradient(node, x.clone(), &labels).unwrap();
+        let gradient = gradient.to_vec().unwrap();
+        let (start, shape) = match node {
+            0 => (x.to_vec().unwrap(), x.shape()),
+            _ => (traces[0].output.to_vec().unwrap(), traces[0].output.shape()),
+        };
+        let towards = direction(start.len());
+        let loss = |step: f64| -> f64 {
+            let moved: Vec<f64> = start
+                .iter()
+                .zip(&towards)
+                .map(|(x, d)| x + step * d)
+                .collect();
+            let moved = Value::from_f64(&moved, &shape, network.device(), Precision::F64).unwrap();
+            let outputs = match node {
+                0 => network.forward(moved).unwrap(),
+                _ => {
+                    let cut = network.run_until(first, x.clone()).unwrap();
+                    let output = network.graph().output();
+                    let values = network
+                        .resume_with(&cut, moved, &BTreeMap::new(), Mode::Free, &[output])
+                        .unwrap();
+                    values[&output].clone()
+                }
+            };
+            let outputs = outputs.to_vec().unwrap();
+            let rows = outputs.chunks(network.classes()).zip(labels);
+            rows.map(|(y, label)| {
+                let largest = y.iter().copied().fold(f64::MIN, f64::max);
+                let sum: f64 = y.iter().map(|y| (y - largest).exp()).sum();
+                largest + sum.ln() - y[label]
+            })
+            .sum()
+        };
+        let step = 1e-8;
+        let quotient = (loss(step) - loss(-step)) / (2.0 * step);
+        let slope: f64 = gradient.iter().zip(&towards).map(|(g, d)| g * d).sum();
+        let scale = gradient.iter().map(|g| g.abs()).sum::<f64>().max(1.0);
+        assert!(
+            (quotient - slope).abs() <= 1e-5 * scale,
+            "{name}: {quotient} {slope} of {scale}"
+        );
+    });
+}
+
+#[test]
+fn acas_xu_networks_read_and_write_their_own_units() {
     let Some(assets) = assets() else { return };
     let device = DeviceChoice::Flex.open().unwrap();
-    for name in NETWORKS {
-        let stored =
-            Checkpoint::read(&assets.join(format!("mlp/mnist/{name}.ref.safetensors"))).unwrap();
-        let checkpoint =
-            Checkpoint::read(&assets.join(format!("mlp/mnist/{name}.safetensors"))).unwrap();
+    let mut networks = 0;
+    for entry in std::fs::read_dir(assets.join("mlp/acasxu")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(checkpoint) = Checkpoint::read(&path) else {
+            panic!("{}", path.display());
+        };
         let network = Network::load(&checkpoint, &device, Precision::F64).unwrap();
-        let input: Vec<f32> = stored.tensor("input").unwrap()[..2 * 784]
-            .iter()
-            .map(|&x| x as f32)
-            .collect();
-        let x = network.batch(&input).unwrap();
-        // Logit 3 of the first example, logit 7 of the second.
-        let mut selector = vec![0.0; 20];
-        selector[3] = 1.0;
-        selector[17] = 1.0;
-        let selector = Value::from_f64(&selector, &[2, 10], &device, Precision::F64).unwrap();
-        let deltas = network.sensitivities(x.clone(), selector).unwrap();
-        for (layer, delta) in network.layers().iter().zip(&deltas) {
-            let delta = delta.to_vec().unwrap();
-            // A bias moves the layer's output of every example alike: 1e-6 stays on one piece.
-            let unit = layer.outputs / 2;
-            let step = 1e-6;
-            let mut bias = checkpoint.tensor(&layer.bias).unwrap();
-            bias[unit] += step;
-            let moved = network
-                .with_tensors(&[(layer.bias.clone(), bias)].into())
-                .unwrap();
-            let before = network.forward(x.clone()).unwrap().to_vec().unwrap();
-            let after = moved.forward(x.clone()).unwrap().to_vec().unwrap();
-            for (example, logit) in [(0, 3), (1, 7)] {
-                let difference =
-                    (after[example * 10 + logit] - before[example * 10 + logit]) / step;
-                let analytic = delta[example * layer.outputs + unit];
-                // The quotient loses 2⁻⁵² · |logit| / step to cancellation.
-                assert!(
-                    (difference - analytic).abs() < 1e-7,
-                    "{name} {}: {difference} {analytic}",
-                    layer.name
-                );
-            }
+        let raw = checkpoint.tensor("ref.input_raw").unwrap();
+        // The stored outputs are those of the last linear layer.
+        let mean = checkpoint.tensor("output_mean").unwrap()[0];
+        let range = checkpoint.tensor("output_range").unwrap()[0];
+        let stored = checkpoint.tensor("ref.output").unwrap();
+        let expected: Vec<f64> = stored.iter().map(|y| y * range + mean).collect();
+        let shape = [raw.len() / 5, 5];
+        let x = Value::from_f64(&raw, &shape, &device, Precision::F64).unwrap();
+        let outputs = network.forward(x).unwrap().to_vec().unwrap();
+        let scale = expected.iter().fold(0.0f64, |scale, y| scale.max(y.abs()));
+        for (got, expected) in outputs.iter().zip(&expected) {
+            assert!(
+                (got - expected).abs() <= 1e-12 * scale,
+                "{}: {got} {expected}",
+                path.display()
+            );
         }
+        networks += 1;
     }
+    assert_eq!(networks, 45);
 }

@@ -59,9 +59,13 @@ impl Change {
             Ok(())
         };
         add(&layer.weight, &self.weight)?;
-        add(&layer.bias, &self.bias)?;
-        for (layer, change) in later.iter().zip(&self.later) {
-            add(&layer.bias, change)?;
+        let biases = [(layer, &self.bias)]
+            .into_iter()
+            .chain(later.iter().zip(&self.later));
+        for (layer, change) in biases {
+            if let Some(bias) = &layer.bias {
+                add(bias, change)?;
+            }
         }
         Ok(tensors)
     }

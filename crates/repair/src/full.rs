@@ -221,7 +221,8 @@ impl<'a> Writer<'a> {
                 }
                 Op::Linear(op) => {
                     let weight = network.tensor(&op.weight)?;
-                    let bias = network.tensor(&op.bias)?;
+                    let bias = op.bias.as_ref().ok_or_else(unsupported)?;
+                    let bias = network.tensor(bias)?;
                     let offset = self
                         .suffix
                         .later()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use network::{Cut, Layer, Mode, Network, NodeId, Pattern, Target, Value};
+use network::{Cut, Layer, LayerKind, Mode, Network, NodeId, Pattern, Target, Value};
 
 use crate::guard::with_one;
 use crate::{Change, RepairError};
@@ -67,8 +67,11 @@ impl<'a> Suffix<'a> {
         } else {
             Vec::new()
         };
+        later
+            .iter()
+            .try_for_each(|layer| linear_bias(layer).map(drop))?;
         let weight = network.tensor(&layer.weight)?;
-        let bias = network.tensor(&layer.bias)?;
+        let bias = network.tensor(linear_bias(layer)?)?;
         let mut suffix = Self {
             network,
             layer: layer.clone(),
@@ -270,5 +273,20 @@ impl<'a> Suffix<'a> {
             Par::Seq,
         );
         z
+    }
+}
+
+/// The bias of a linear layer, the only kind that this encoding edits.
+fn linear_bias(layer: &Layer) -> Result<&str, RepairError> {
+    match (layer.kind, &layer.bias) {
+        (LayerKind::Linear, Some(bias)) => Ok(bias),
+        (kind, bias) => Err(RepairError::Unsupported {
+            node: layer.name.clone(),
+            op: match bias {
+                Some(_) => kind.name().to_owned(),
+                None => format!("{} without bias", kind.name()),
+            },
+            encoding: "point repair",
+        }),
     }
 }

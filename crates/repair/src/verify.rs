@@ -4,7 +4,7 @@
 //! nothing with the encoders, the solvers or burn: it parses the checkpoint
 //! again and computes every node with ordinary arithmetic on slices.
 
-use network::{Activation, Checkpoint, Graph, Op, mlp};
+use network::{Activation, Checkpoint, Graph, Op, architectures};
 
 use crate::{Inequality, RepairError, RepairSet};
 
@@ -107,14 +107,17 @@ impl Evaluator {
     /// # Errors
     /// [`RepairError::Network`] when a tensor is missing or the architecture unclear.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, RepairError> {
-        let graph = mlp::graph(checkpoint)?;
+        let graph = architectures::graph(checkpoint)?;
         let weights = graph
             .nodes()
             .iter()
             .map(|node| match &node.op {
                 Op::Linear(linear) => Ok(Some((
                     checkpoint.tensor(&linear.weight)?,
-                    checkpoint.tensor(&linear.bias)?,
+                    match &linear.bias {
+                        Some(bias) => checkpoint.tensor(bias)?,
+                        None => vec![0.0; linear.outputs],
+                    },
                 ))),
                 _ => Ok(None),
             })
@@ -147,7 +150,7 @@ impl Evaluator {
                     .map(|&z| activate(*activation, z))
                     .collect(),
                 (Op::Softmax, _) => softmax(&values[node.sources[0]]),
-                (Op::Linear(_), None) => {
+                _ => {
                     return Err(RepairError::Unsupported {
                         node: node.name.clone(),
                         op: node.op.name().to_owned(),

@@ -105,9 +105,8 @@ impl Activation {
     }
 
     /// Applies the function to every entry.
-    pub(crate) fn forward(&self, x: &Value) -> Value {
+    pub(crate) fn forward(&self, x: Value) -> Value {
         map_value!(x, t => {
-            let t = t.clone();
             match *self {
                 Self::Relu => activation::relu(t),
                 Self::LeakyRelu { slope } => activation::leaky_relu(t, slope),

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use crate::graph::ParameterSpec;
+use crate::ops::spec;
 use crate::{NetworkError, Value};
 
 /// A linear layer and the names of its tensors.
@@ -10,33 +12,35 @@ pub struct Linear {
     /// Name of the `[outputs, inputs]` matrix.
     pub weight: String,
     /// Name of the `[outputs]` vector.
-    pub bias: String,
+    pub bias: Option<String>,
     /// Features in.
     pub inputs: usize,
     /// Features out.
     pub outputs: usize,
 }
 
+impl Linear {
+    pub(crate) fn parameters(&self) -> Vec<ParameterSpec> {
+        let weight = spec(&self.weight, &[self.outputs, self.inputs]);
+        let bias = self.bias.iter().map(|bias| spec(bias, &[self.outputs]));
+        [weight].into_iter().chain(bias).collect()
+    }
+}
+
 /// Applies the map to the last axis of `x`.
 pub(crate) fn forward(
-    x: &Value,
+    x: Value,
     weight: Tensor<2>,
-    bias: Tensor<1>,
+    bias: Option<Tensor<1>>,
     at: &str,
 ) -> Result<Value, NetworkError> {
     let [_, inputs] = weight.dims();
-    match x {
-        Value::R2(x) if x.dims()[1] == inputs => Ok(Value::R2(
-            x.clone().matmul(weight.transpose()) + bias.unsqueeze(),
-        )),
-        Value::R3(x) if x.dims()[2] == inputs => {
-            let weight = weight.transpose().unsqueeze::<3>();
-            Ok(Value::R3(x.clone().matmul(weight) + bias.unsqueeze()))
+    // One matrix product over all examples and tokens is faster than one per example.
+    x.map_rows(inputs, at, |rows| {
+        let y = rows.matmul(weight.transpose());
+        match bias {
+            Some(bias) => y + bias.unsqueeze(),
+            None => y,
         }
-        other => Err(NetworkError::shape(
-            at,
-            format!("[.., {inputs}]"),
-            &other.shape(),
-        )),
-    }
+    })
 }

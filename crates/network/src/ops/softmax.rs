@@ -6,7 +6,7 @@ use crate::Value;
 use crate::value::map_value;
 
 /// Applies softmax to the last axis of `x`.
-pub(crate) fn forward(x: &Value) -> Value {
+pub(crate) fn forward(x: Value) -> Value {
     let last = x.shape().len() - 1;
-    map_value!(x, t => softmax(t.clone(), last))
+    map_value!(x, t => softmax(t, last))
 }
