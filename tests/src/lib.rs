@@ -133,3 +133,17 @@ pub fn number(row: &Row, column: &str) -> f64 {
     cell.parse()
         .unwrap_or_else(|_| panic!("{column}: {cell:?} is no number"))
 }
+
+/// The folder of real weights and data, or a message and `None` when it lacks `part`.
+pub fn assets(part: &str) -> Option<PathBuf> {
+    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
+    let folder = given.unwrap_or_else(|| repository().join("../shared/assets"));
+    if folder.join(part).is_dir() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: no `{part}` in {}; set INFORMED_REPAIR_ASSETS",
+        folder.display()
+    );
+    None
+}

@@ -1,5 +1,7 @@
 //! Developer commands, run as `cargo xtask <command>`.
 
+mod fetch;
+mod parity;
 mod slice_mnist;
 mod tidy;
 mod train;
@@ -18,6 +20,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Bring weights from the hub, or check that they are there; exit 1 when one cannot be had
+    FetchWeights(fetch::Args),
+    /// Bring datasets from the hub, or check that they are there; exit 1 when one cannot be had
+    FetchDatasets(fetch::Args),
+    /// Compare every network with PyTorch's stored outputs; exit 1 when one is off
+    Parity(parity::Args),
     /// Check what must not be in the workspace; exit 1 with all findings
     Tidy,
     /// Make the shipped MNIST files from the four original ones
@@ -28,6 +36,9 @@ enum Command {
 
 fn main() -> miette::Result<ExitCode> {
     match Cli::parse().command {
+        Command::FetchWeights(args) => fetch::weights(&args),
+        Command::FetchDatasets(args) => fetch::datasets(&args),
+        Command::Parity(args) => parity::run(&args),
         Command::Tidy => tidy::run(),
         Command::SliceMnist(args) => slice_mnist::run(&args),
         Command::Train(args) => train::run(&args),

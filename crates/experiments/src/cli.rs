@@ -5,12 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use network::{DeviceChoice, Precision};
 
 use crate::error::{ExperimentError, Result};
 use crate::manifest::Manifest;
-use crate::plan::{
-    DEFAULT_PLAN, DeviceName, Files, FloatType, ResolvedPlan, Vocabulary, repository_root,
-};
+use crate::plan::{DEFAULT_PLAN, Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::progress::Progress;
 use crate::results::Results;
 use crate::run::{Done, Lab, execute as execute_trials, layers};
@@ -57,11 +56,11 @@ struct RunArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
     /// Where networks compute [default: the plan's]
-    #[arg(long, value_enum)]
-    device: Option<DeviceName>,
+    #[arg(long, value_name = "auto|flex|ndarray|wgpu")]
+    device: Option<DeviceChoice>,
     /// Float type in which networks compute [default: the plan's, or with --device f32 on wgpu and f64 elsewhere]
-    #[arg(long, value_enum)]
-    dtype: Option<FloatType>,
+    #[arg(long, value_name = "f32|f64")]
+    dtype: Option<Precision>,
     /// Number added to every seed of the plan
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     seed: u64,
@@ -163,8 +162,8 @@ fn resolve(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<Reso
         plan.jobs = usize::from(jobs);
     }
     if let Some(device) = arguments.device {
-        plan.device = device;
-        plan.dtype = device.default_dtype();
+        plan.device = device.resolve();
+        plan.dtype = device.default_precision();
     }
     if let Some(dtype) = arguments.dtype {
         plan.dtype = dtype;

@@ -36,6 +36,7 @@
 
 pub mod cli;
 pub mod error;
+pub mod gradients;
 mod journal;
 pub mod laboratory;
 pub mod manifest;

@@ -9,8 +9,9 @@ use clap::Parser;
 use common::{PLAN, SyntheticLab, VOCABULARY, repository, timeless};
 use experiments::cli::{Cli, Finished, LabOptions, execute};
 use experiments::error::{ExperimentError, Result};
-use experiments::plan::{DeviceName, ResolvedPlan};
+use experiments::plan::ResolvedPlan;
 use experiments::progress::Progress;
+use network::DeviceChoice;
 
 /// A plan file with absolute paths into `root`.
 fn plan_file(root: &Path) -> PathBuf {
@@ -89,7 +90,7 @@ fn flags_replace_the_plan_s_values_without_the_word_run_too() {
     ];
     call(&arguments, SyntheticLab::new(2, 0), |plan, options| {
         assert_eq!(plan.seeds, [40, 41]);
-        assert_eq!(plan.device, DeviceName::Ndarray);
+        assert_eq!(plan.device, DeviceChoice::NdArray);
         assert_eq!(options.networks, Some(out.join("networks")));
     })
     .unwrap();

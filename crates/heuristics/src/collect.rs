@@ -130,6 +130,7 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
         });
     }
     set.validate(network, network.classes())?;
+    network.layers().iter().try_for_each(repair::supported)?;
     if guard_labels.is_empty() {
         return Err(RepairError::NoGuard.into());
     }

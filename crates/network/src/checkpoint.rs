@@ -1,49 +1,66 @@
-//! Safetensors in and out.
+//! Named tensors, as stored.
 //!
-//! A checkpoint keeps the bytes of its file. An edit overwrites the edited
-//! tensors' bytes in a copy, so names, dtypes, layouts, metadata and every
-//! tensor that was not edited stay byte-identical.
+//! A checkpoint holds the bytes of a safetensors file. An edit overwrites the
+//! edited tensors' bytes in a copy, so names, dtypes, layouts, metadata and
+//! every tensor that was not edited stay byte-identical. Files of other formats
+//! are converted when they are read, with names and dtypes kept.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorInfo};
 
 use crate::NetworkError;
+use crate::formats::{self, StoredTensor};
 
-/// The tensors of a safetensors file, as stored.
+/// The dtypes whose numbers a network can hold.
+const FLOATS: &str = "one of F16, BF16, F32, F64";
+
+/// The tensors of a checkpoint, and the configuration that lies beside it.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     origin: String,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
     data_start: usize,
     tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
-    config: Option<serde_json::Value>,
+    config: Option<Arc<serde_json::Value>>,
 }
 
-/// Bytes of the little-endian header length that starts the format.
-const LENGTH_BYTES: usize = 8;
-
 impl Checkpoint {
-    /// Reads a file.
+    /// Reads a file of any supported format, told from its content, or a folder.
+    ///
+    /// | format | read |
+    /// |---|---|
+    /// | safetensors | as it is |
+    /// | PyTorch (`.pt`, `.pth`, `.bin`) | ZIP, legacy and TAR containers; the tensors of the dictionary at the top level or under `state_dict` or `model`; no code of the pickle runs |
+    /// | ONNX | initializers that carry PyTorch names; a SqueezeNet with any names, converted to torchvision's |
+    ///
+    /// The configuration is `NAME.config.json` or `config.json` beside the file. A
+    /// folder is read as by [`Checkpoint::open_folder`].
     ///
     /// # Errors
-    /// [`NetworkError::Io`], or as [`Checkpoint::from_bytes`].
+    /// [`NetworkError::Io`], or as [`Checkpoint::from_bytes`]; [`NetworkError::Mismatch`]
+    /// for an ONNX graph whose tensors have no PyTorch names.
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
-        let bytes = std::fs::read(path).map_err(|source| NetworkError::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::from_bytes(bytes, &path.display().to_string())
+        formats::read(path)
     }
 
-    /// Parses the bytes of a file; `origin` names it in errors.
+    /// Reads the weights of a folder: `model.safetensors`, else the shards of
+    /// `model.safetensors.index.json`, else `pytorch_model.bin`, else the shards of
+    /// `pytorch_model.bin.index.json`, else the only weight file there is.
+    ///
+    /// # Errors
+    /// [`NetworkError::Folder`] when that names no file or more than one, or as
+    /// [`Checkpoint::read`].
+    pub fn open_folder(folder: &Path) -> Result<Self, NetworkError> {
+        formats::open_folder(folder)
+    }
+
+    /// Parses the bytes of a safetensors file; `origin` names it in errors.
     ///
     /// # Errors
     /// [`NetworkError::Malformed`] for bytes that are no safetensors file,
@@ -51,11 +68,12 @@ impl Checkpoint {
     pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, NetworkError> {
         let malformed = |reason: String| NetworkError::Malformed {
             origin: origin.to_owned(),
+            format: "safetensors",
             reason,
         };
         let (header, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|e| malformed(e.to_string()))?;
-        let data_start = LENGTH_BYTES + header;
+        let data_start = formats::LENGTH_BYTES + header;
         let got = bytes.len() - data_start;
         if got != metadata.data_len() {
             return Err(malformed(format!(
@@ -77,19 +95,18 @@ impl Checkpoint {
                 .unwrap_or_default()
                 .into_iter()
                 .collect(),
-            bytes: bytes.into(),
+            bytes: Arc::new(bytes),
             config: None,
         };
         for (name, info) in &checkpoint.tensors {
-            if is_float(info.dtype) {
-                let numbers = checkpoint.tensor(name)?;
-                if let Some(position) = numbers.iter().position(|x| !x.is_finite()) {
-                    return Err(NetworkError::NotFinite {
-                        tensor: name.clone(),
-                        position,
-                        value: numbers[position],
-                    });
-                }
+            if let Some((position, value)) = formats::not_finite(checkpoint.slice(info), info.dtype)
+            {
+                return Err(NetworkError::NotFinite {
+                    origin: checkpoint.origin,
+                    tensor: name.clone(),
+                    position,
+                    value,
+                });
             }
         }
         Ok(checkpoint)
@@ -105,24 +122,36 @@ impl Checkpoint {
         metadata: &BTreeMap<String, String>,
         origin: &str,
     ) -> Result<Self, NetworkError> {
-        let mut header = serde_json::Map::new();
-        if !metadata.is_empty() {
-            header.insert("__metadata__".into(), serde_json::json!(metadata));
-        }
-        let mut data = Vec::new();
-        for (name, shape, numbers) in tensors {
-            let start = data.len();
-            data.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
-            let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
-            header.insert(name.clone(), entry);
-        }
-        let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-        // The format aligns the data to eight bytes.
-        header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header);
-        bytes.extend(data);
-        Self::from_bytes(bytes, origin)
+        let tensors: Vec<StoredTensor> = tensors
+            .iter()
+            .map(|(name, shape, numbers)| StoredTensor {
+                name: name.clone(),
+                dtype: Dtype::F32,
+                shape: shape.clone(),
+                bytes: numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            })
+            .collect();
+        Self::from_tensors(&tensors, metadata, origin)
+    }
+
+    /// A checkpoint from tensors of any dtype, laid out in the given order: the
+    /// same arguments give the same bytes.
+    ///
+    /// # Errors
+    /// [`NetworkError::Malformed`] when a shape does not fit its bytes or a name comes
+    /// twice, [`NetworkError::NotFinite`] for weights that are NaN or infinite.
+    pub fn from_tensors(
+        tensors: &[StoredTensor],
+        metadata: &BTreeMap<String, String>,
+        origin: &str,
+    ) -> Result<Self, NetworkError> {
+        Self::from_bytes(formats::lay_out(tensors, metadata, origin)?, origin)
+    }
+
+    /// The same checkpoint with a configuration, as if it lay beside the file.
+    pub fn with_config(mut self, config: serde_json::Value) -> Self {
+        self.config = Some(Arc::new(config));
+        self
     }
 
     /// Where the checkpoint comes from, for messages.
@@ -140,15 +169,9 @@ impl Checkpoint {
         &self.metadata
     }
 
-    /// The model's configuration (`config.json`), where there is one.
+    /// The configuration that lies beside the weights (`config.json`), a JSON object.
     pub fn config(&self) -> Option<&serde_json::Value> {
-        self.config.as_ref()
-    }
-
-    /// The same checkpoint with a configuration.
-    pub fn with_config(self, config: serde_json::Value) -> Self {
-        let config = Some(config);
-        Self { config, ..self }
+        self.config.as_deref()
     }
 
     /// Names of all tensors, sorted.
@@ -164,20 +187,40 @@ impl Checkpoint {
         Ok(&self.info(name)?.shape)
     }
 
+    /// Element type of a tensor.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] when there is no such tensor.
+    pub fn dtype(&self, name: &str) -> Result<Dtype, NetworkError> {
+        Ok(self.info(name)?.dtype)
+    }
+
+    /// A tensor's stored bytes: row-major, little-endian, any dtype.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] when there is no such tensor.
+    pub fn raw(&self, name: &str) -> Result<&[u8], NetworkError> {
+        Ok(self.slice(self.info(name)?))
+    }
+
     /// A tensor's numbers in row-major order; every stored float is exact in f64.
     ///
     /// # Errors
     /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
     pub fn tensor(&self, name: &str) -> Result<Vec<f64>, NetworkError> {
         let info = self.info(name)?;
-        let data = self.slice(info);
-        Ok(match info.dtype {
-            Dtype::F16 => decode::<2>(data, |b| f16::from_le_bytes(b).to_f64()),
-            Dtype::BF16 => decode::<2>(data, |b| bf16::from_le_bytes(b).to_f64()),
-            Dtype::F32 => decode::<4>(data, |b| f64::from(f32::from_le_bytes(b))),
-            Dtype::F64 => decode::<8>(data, f64::from_le_bytes),
-            other => return Err(dtype_error(name, other)),
-        })
+        formats::decode(self.slice(info), info.dtype)
+            .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))
+    }
+
+    /// As [`Checkpoint::tensor`], rounded to f32 where the stored numbers are wider.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensor`].
+    pub fn tensor_f32(&self, name: &str) -> Result<Vec<f32>, NetworkError> {
+        let info = self.info(name)?;
+        formats::decode_f32(self.slice(info), info.dtype)
+            .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))
     }
 
     /// The numbers of a tensor of 64-bit integers in row-major order.
@@ -186,17 +229,11 @@ impl Checkpoint {
     /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
     pub fn integers(&self, name: &str) -> Result<Vec<i64>, NetworkError> {
         let info = self.info(name)?;
-        match info.dtype {
-            Dtype::I64 => {
-                let chunks = self.slice(info).as_chunks().0.iter();
-                Ok(chunks.map(|bytes| i64::from_le_bytes(*bytes)).collect())
-            }
-            other => Err(NetworkError::Dtype {
-                tensor: name.to_owned(),
-                expected: "I64",
-                got: format!("{other:?}"),
-            }),
+        if info.dtype != Dtype::I64 {
+            return Err(self.dtype_error(name, "I64", info.dtype));
         }
+        let chunks = self.slice(info).as_chunks().0.iter();
+        Ok(chunks.map(|bytes| i64::from_le_bytes(*bytes)).collect())
     }
 
     /// A copy in which the given tensors hold other numbers, rounded to nearest
@@ -216,24 +253,18 @@ impl Checkpoint {
                     &[numbers.len()],
                 ));
             }
-            let encoded = match info.dtype {
-                Dtype::F16 => encode::<2>(numbers, |x| f16::from_f64(x).to_le_bytes()),
-                Dtype::BF16 => encode::<2>(numbers, |x| bf16::from_f64(x).to_le_bytes()),
-                Dtype::F32 => encode::<4>(numbers, |x| (x as f32).to_le_bytes()),
-                Dtype::F64 => encode::<8>(numbers, f64::to_le_bytes),
-                other => return Err(dtype_error(name, other)),
-            };
+            let encoded = formats::encode(numbers, info.dtype)
+                .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))?;
             let (start, end) = info.data_offsets;
             bytes[self.data_start + start..self.data_start + end].copy_from_slice(&encoded);
         }
-        let config = self.config.clone();
         Ok(Self {
-            config,
+            config: self.config.clone(),
             ..Self::from_bytes(bytes, &self.origin)?
         })
     }
 
-    /// Writes the file through a temporary file beside it, so that `path` holds
+    /// Writes a safetensors file through a temporary file beside it, so that `path` holds
     /// the whole checkpoint or what it held before.
     ///
     /// # Errors
@@ -266,30 +297,15 @@ impl Checkpoint {
         let (start, end) = info.data_offsets;
         &self.bytes[self.data_start + start..self.data_start + end]
     }
-}
 
-fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64)
-}
-
-fn dtype_error(tensor: &str, got: Dtype) -> NetworkError {
-    NetworkError::Dtype {
-        tensor: tensor.to_owned(),
-        expected: "one of F16, BF16, F32, F64",
-        got: format!("{got:?}"),
+    fn dtype_error(&self, tensor: &str, expected: &'static str, got: Dtype) -> NetworkError {
+        NetworkError::Dtype {
+            origin: self.origin.clone(),
+            tensor: tensor.to_owned(),
+            expected,
+            got: format!("{got:?}"),
+        }
     }
-}
-
-fn decode<const N: usize>(data: &[u8], one: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-    data.as_chunks::<N>()
-        .0
-        .iter()
-        .map(|chunk| one(*chunk))
-        .collect()
-}
-
-fn encode<const N: usize>(numbers: &[f64], one: impl Fn(f64) -> [u8; N]) -> Vec<u8> {
-    numbers.iter().flat_map(|&x| one(x)).collect()
 }
 
 #[cfg(test)]

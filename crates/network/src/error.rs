@@ -15,12 +15,22 @@ pub enum NetworkError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The bytes are no safetensors file.
-    #[error("`{origin}` is not a valid safetensors file: {reason}")]
+    /// The bytes are no file of their format.
+    #[error("`{origin}` is not a valid {format} file: {reason}")]
     Malformed {
         /// File name or description of the bytes.
         origin: String,
+        /// `safetensors`, `PyTorch`, `ONNX` or `JSON`.
+        format: &'static str,
         /// What the parser found.
+        reason: String,
+    },
+    /// The files of a folder do not say which weights to read.
+    #[error("cannot tell the weights of the folder `{}`: {reason}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What was looked for, and what is there.
         reason: String,
     },
     /// The tensors are not those of the architecture.
@@ -32,8 +42,10 @@ pub enum NetworkError {
         complaints: Vec<String>,
     },
     /// A tensor is stored in a type that a network cannot hold.
-    #[error("tensor `{tensor}` has dtype {got}, expected {expected}")]
+    #[error("`{origin}`: tensor `{tensor}` has dtype {got}, expected {expected}")]
     Dtype {
+        /// File name or description of the bytes.
+        origin: String,
         /// The tensor.
         tensor: String,
         /// The dtypes that can be read here.
@@ -42,8 +54,12 @@ pub enum NetworkError {
         got: String,
     },
     /// A tensor holds NaN or an infinity.
-    #[error("tensor `{tensor}` holds {value} at position {position}, expected finite numbers")]
+    #[error(
+        "`{origin}`: tensor `{tensor}` holds {value} at position {position}, expected finite numbers"
+    )]
     NotFinite {
+        /// File name or description of the bytes.
+        origin: String,
         /// The tensor.
         tensor: String,
         /// Position in row-major order.

@@ -30,16 +30,20 @@
 //! # }
 //! ```
 //!
-//! Supported: multilayer perceptrons of any shape (linear layers; ReLU,
-//! LeakyReLU, tanh, sigmoid, GELU, SiLU, Hardswish; softmax) in f32 and f64 on
-//! the `flex`, `ndarray` and `wgpu` devices, chosen at run time; safetensors in
-//! f16, bf16, f32 and f64. Not supported: convolution and attention.
+//! Supported: multilayer perceptrons of any shape, ACAS Xu's among them; SqueezeNet 1.0 and 1.1;
+//! MobileViT; DistilBERT for sequence classification; each in f32 and f64 on the `flex`, `ndarray`
+//! and `wgpu` devices, chosen at run time. Checkpoints in safetensors, PyTorch and ONNX files, in
+//! f16, bf16, f32 and f64; the architecture is told from the tensors ([`architectures`]).
+//!
+//! Not supported: frozen patterns through max-pools; training of batch-norm moments; quantised
+//! weights.
 
 pub mod architectures;
 mod checkpoint;
 mod device;
 pub mod distilbert;
 mod error;
+mod formats;
 mod forward;
 mod graph;
 pub mod mlp;
@@ -54,6 +58,7 @@ mod value;
 pub use checkpoint::Checkpoint;
 pub use device::{DeviceChoice, Precision};
 pub use error::NetworkError;
+pub use formats::StoredTensor;
 pub use forward::{Cut, LayerTrace, Mode, Pattern};
 pub use graph::{Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
 pub use network::{Network, Parameter};
@@ -61,6 +66,9 @@ pub use ops::Op;
 pub use ops::activation::{Activation, Piece};
 pub use sensitivity::Target;
 pub use value::Value;
+
+/// The element type of a stored tensor.
+pub use safetensors::Dtype;
 
 /// The device of the burn backend that a network runs on.
 pub use burn::tensor::Device;

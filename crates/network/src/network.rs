@@ -113,12 +113,16 @@ impl Network {
         let mut parameters = Vec::new();
         let mut positions = BTreeMap::new();
         for spec in graph.parameters() {
-            let value = Value::from_f64(
-                &checkpoint.tensor(&spec.name)?,
-                &spec.shape,
-                device,
-                precision,
-            )?;
+            let value = match precision {
+                Precision::F32 => {
+                    let numbers = checkpoint.tensor_f32(&spec.name)?;
+                    Value::from_numbers(numbers, &spec.shape, device, precision)?
+                }
+                Precision::F64 => {
+                    let numbers = checkpoint.tensor(&spec.name)?;
+                    Value::from_numbers(numbers, &spec.shape, device, precision)?
+                }
+            };
             parameters.push(Parameter::new(value, spec.trained, &spec.name)?);
             positions.insert(spec.name, parameters.len() - 1);
         }

@@ -101,6 +101,8 @@ pub struct Difference {
     pub largest: f64,
     /// Largest absolute reference output.
     pub scale: f64,
+    /// Precision in which the reference was computed.
+    pub reference: Precision,
 }
 
 impl Difference {
@@ -108,14 +110,15 @@ impl Difference {
     pub fn relative(&self) -> f64 {
         self.largest / self.scale
     }
-}
 
-/// The largest relative difference that rounding explains: sums of some hundred f32 products in
-/// two orders, over some ten layers; in f64 the same with a unit 2²⁹ times smaller.
-pub fn tolerance(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => 1e-4,
-        Precision::F64 => 1e-11,
+    /// The largest relative difference that rounding explains, for outputs computed in
+    /// `precision`: sums of some hundred products in two orders, over some ten layers. The
+    /// coarser of the two sides counts.
+    pub fn tolerance(&self, precision: Precision) -> f64 {
+        match (precision, self.reference) {
+            (Precision::F64, Precision::F64) => 1e-11,
+            _ => 1e-4,
+        }
     }
 }
 
@@ -133,9 +136,9 @@ pub fn compare(
     let network = Network::open(&folder.join(case.checkpoint), device, precision)?;
     let reference = Checkpoint::read(&folder.join(case.reference))?;
     let outputs = network.forward(input(&reference, &network)?)?.to_vec()?;
-    let stored = match precision {
-        Precision::F64 if reference.shape("logits_f64").is_ok() => "logits_f64",
-        _ => "logits",
+    let (stored, computed) = match precision {
+        Precision::F64 if reference.shape("logits_f64").is_ok() => ("logits_f64", Precision::F64),
+        _ => ("logits", Precision::F32),
     };
     let expected = reference.tensor(stored)?;
     if outputs.len() != expected.len() {
@@ -149,6 +152,7 @@ pub fn compare(
     Ok(Difference {
         largest: pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
         scale: expected.iter().fold(0.0, |scale, x| scale.max(x.abs())),
+        reference: computed,
     })
 }
 

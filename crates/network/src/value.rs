@@ -1,6 +1,6 @@
 //! Tensors whose rank is known at run time.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Element, Int, Tensor, TensorData};
 
 use crate::{NetworkError, Precision};
 
@@ -68,13 +68,7 @@ impl Value {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
-        Self::from_data(
-            TensorData::new(numbers.to_vec(), shape),
-            numbers.len(),
-            shape,
-            device,
-            precision,
-        )
+        Self::from_numbers(numbers.to_vec(), shape, device, precision)
     }
 
     /// As [`Value::from_f64`], from f32.
@@ -87,22 +81,17 @@ impl Value {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
-        Self::from_data(
-            TensorData::new(numbers.to_vec(), shape),
-            numbers.len(),
-            shape,
-            device,
-            precision,
-        )
+        Self::from_numbers(numbers.to_vec(), shape, device, precision)
     }
 
-    fn from_data(
-        data: TensorData,
-        len: usize,
+    /// As [`Value::from_f64`], from numbers of any type.
+    pub(crate) fn from_numbers<E: Element>(
+        numbers: Vec<E>,
         shape: &[usize],
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
+        let len = numbers.len();
         if len != shape.iter().product::<usize>() {
             return Err(NetworkError::shape(
                 "new value",
@@ -110,6 +99,7 @@ impl Value {
                 shape,
             ));
         }
+        let data = TensorData::new(numbers, shape);
         let options = (device, precision.dtype());
         match shape.len() {
             1 => Ok(Self::R1(Tensor::from_data(data, options))),

@@ -31,15 +31,7 @@ fn check_logits(device: DeviceChoice, precision: Precision) {
     };
     for case in parity::CASES {
         let difference = parity::compare(&case, &assets, &device, precision).unwrap();
-        let exact = Checkpoint::read(&assets.join(case.reference))
-            .unwrap()
-            .shape("logits_f64")
-            .is_ok();
-        // Outputs that the reference computed in f32 carry its own rounding.
-        let tolerance = match exact {
-            true => parity::tolerance(precision),
-            false => parity::tolerance(Precision::F32),
-        };
+        let tolerance = difference.tolerance(precision);
         eprintln!("{:30} {:e}", case.name, difference.relative());
         assert!(
             difference.relative() <= tolerance,

@@ -14,7 +14,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use network::{Network, Value};
 
-use crate::RepairError;
+use crate::{RepairError, supported};
 
 /// The moments of one layer.
 #[derive(Clone, Debug)]
@@ -41,13 +41,15 @@ impl GuardMoments {
     /// Streams the guard inputs (`n x example`, row-major) through the network.
     ///
     /// # Errors
-    /// [`RepairError::NoGuard`] when there are none; [`RepairError::Network`].
+    /// [`RepairError::NoGuard`] when there are none; [`RepairError::Unsupported`] for a layer
+    /// whose kind has no moments; [`RepairError::Network`].
     pub fn collect(network: &Network, inputs: &[f32]) -> Result<Self, RepairError> {
         let example: usize = network.graph().input_shape().iter().product();
         let count = inputs.len() / example.max(1);
         if count == 0 {
             return Err(RepairError::NoGuard);
         }
+        network.layers().iter().try_for_each(supported)?;
         let zero = |n: usize| Mat::<f64>::zeros(n, n);
         let mut layers: Vec<LayerMoments> = network
             .layers()

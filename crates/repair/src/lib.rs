@@ -68,5 +68,5 @@ pub use outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
 pub use problem::{Options, Problem, metric};
 pub use solve::repair;
 pub use specification::{Inequality, RepairSet};
-pub use suffix::{PointTarget, Sensitivity, Suffix};
+pub use suffix::{PointTarget, Sensitivity, Suffix, supported};
 pub use verify::{Evaluator, Verification, verify};

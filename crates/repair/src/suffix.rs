@@ -276,6 +276,14 @@ impl<'a> Suffix<'a> {
     }
 }
 
+/// Whether a layer can be repaired: linear layers with a bias can.
+///
+/// # Errors
+/// [`RepairError::Unsupported`] names the layer and its kind.
+pub fn supported(layer: &Layer) -> Result<(), RepairError> {
+    linear_bias(layer).map(drop)
+}
+
 /// The bias of a linear layer, the only kind that this encoding edits.
 fn linear_bias(layer: &Layer) -> Result<&str, RepairError> {
     match (layer.kind, &layer.bias) {

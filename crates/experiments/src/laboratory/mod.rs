@@ -9,15 +9,13 @@ use std::time::Instant;
 
 use data::{Corruption, Dataset, Splits};
 use heuristics::{Statistics, Subject};
-use network::{Checkpoint, Device, DeviceChoice, Network, Precision};
+use network::{Checkpoint, Device, Network, Precision};
 use repair::{GuardMoments, Method, Objective, RepairSet};
 
 use crate::cli::LabOptions;
 use crate::error::{Cause, ExperimentError, Result};
 use crate::manifest::SplitSummary;
-use crate::plan::{
-    Choice, DeviceName, FloatType, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary,
-};
+use crate::plan::{Choice, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary};
 use crate::record::{LayerScore, SelectionRecord, TrialRecord};
 use crate::run::{Lab, Layer, SetKey, Trial};
 use examples::{Scored, kept, load};
@@ -109,15 +107,7 @@ impl Laboratory {
         options: &LabOptions,
         heap: Option<HeapCounter>,
     ) -> Result<Self> {
-        let choice = match plan.device {
-            DeviceName::Flex => DeviceChoice::Flex,
-            DeviceName::Ndarray => DeviceChoice::NdArray,
-            DeviceName::Wgpu => DeviceChoice::Wgpu,
-        };
-        let precision = match plan.dtype {
-            FloatType::F32 => Precision::F32,
-            FloatType::F64 => Precision::F64,
-        };
+        let (choice, precision) = (plan.device, plan.dtype);
         let device = choice
             .open()
             .map_err(prepare(|| format!("device {choice}")))?;

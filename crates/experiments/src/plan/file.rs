@@ -4,7 +4,9 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-use super::{Choice, DeviceName, FloatType, Keep, Order, Weights};
+use network::{DeviceChoice, Precision};
+
+use super::{Choice, Keep, Order, Weights};
 
 /// A plan file.
 #[derive(Debug, Deserialize)]
@@ -22,9 +24,9 @@ pub struct PlanFile {
     pub jobs: Option<Spanned<usize>>,
     /// `flex`, `ndarray` or `wgpu`. Default `flex`.
     #[serde(default)]
-    pub device: DeviceName,
+    pub device: DeviceChoice,
     /// `f32` or `f64`. Default `f32` on wgpu, else `f64`.
-    pub dtype: Option<FloatType>,
+    pub dtype: Option<Precision>,
     /// Networks to repair.
     pub networks: Spanned<Vec<NetworkFile>>,
     /// Sets of examples.

@@ -37,6 +37,7 @@ mod resolve;
 
 use std::path::{Path, PathBuf};
 
+use network::{DeviceChoice, Precision};
 use serde::{Deserialize, Serialize};
 
 pub use resolve::{Files, Vocabulary};
@@ -48,39 +49,6 @@ pub const ASSETS_VARIABLE: &str = "INFORMED_REPAIR_ASSETS";
 
 /// Text of the plan that runs when none is named.
 pub const DEFAULT_PLAN: &str = include_str!("../../plans/default.toml");
-
-/// Where a network computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceName {
-    /// Processor, the fast pure-Rust backend.
-    #[default]
-    Flex,
-    /// Processor, the portable backend.
-    Ndarray,
-    /// Graphics processor.
-    Wgpu,
-}
-
-impl DeviceName {
-    /// The float type that the device offers everywhere: graphics processors often lack f64.
-    pub fn default_dtype(self) -> FloatType {
-        match self {
-            Self::Flex | Self::Ndarray => FloatType::F64,
-            Self::Wgpu => FloatType::F32,
-        }
-    }
-}
-
-/// The float type in which a network computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum FloatType {
-    /// 32 bits.
-    F32,
-    /// 64 bits.
-    F64,
-}
 
 /// Which layers are repaired.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -304,9 +272,9 @@ pub struct ResolvedPlan {
     /// Repairs that run at once.
     pub jobs: usize,
     /// Where networks compute.
-    pub device: DeviceName,
+    pub device: DeviceChoice,
     /// In which float type they compute.
-    pub dtype: FloatType,
+    pub dtype: Precision,
     /// Networks to repair.
     pub networks: Vec<NetworkPlan>,
     /// Methods to repair them with.

@@ -77,8 +77,10 @@ pub(super) fn resolve(
             Some(jobs) => check.at_least_one("jobs", jobs)?,
             None => 1,
         },
-        device: file.device,
-        dtype: file.dtype.unwrap_or_else(|| file.device.default_dtype()),
+        device: file.device.resolve(),
+        dtype: file
+            .dtype
+            .unwrap_or_else(|| file.device.default_precision()),
         networks: check.networks(file.networks)?,
         methods,
         heuristics,

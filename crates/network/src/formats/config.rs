@@ -1,0 +1,71 @@
+//! The configuration that lies beside the weights.
+
+use std::path::Path;
+
+use super::{malformed, read_bytes};
+use crate::NetworkError;
+
+/// Name of the configuration in the transformers and timm conventions.
+const CONFIG: &str = "config.json";
+
+/// The configuration of a weight file `a.b.safetensors`: the first of `a.b.config.json`,
+/// `a.config.json` and `config.json` in its folder.
+pub(super) fn beside(weights: &Path) -> Result<Option<serde_json::Value>, NetworkError> {
+    let name = weights.file_name().and_then(|name| name.to_str());
+    let mut stem = name.unwrap_or_default();
+    while let Some((shorter, _)) = stem.rsplit_once('.') {
+        stem = shorter;
+        let own = weights.with_file_name(format!("{stem}.{CONFIG}"));
+        if own.is_file() {
+            return read(&own).map(Some);
+        }
+    }
+    let shared = weights.with_file_name(CONFIG);
+    shared.is_file().then(|| read(&shared)).transpose()
+}
+
+/// Reads a JSON object.
+pub(super) fn read(path: &Path) -> Result<serde_json::Value, NetworkError> {
+    let origin = path.display().to_string();
+    let value: serde_json::Value = serde_json::from_slice(&read_bytes(path)?)
+        .map_err(|error| malformed("JSON", &origin, error.to_string()))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(malformed("JSON", &origin, "expected an object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_specific_configuration_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("a.random.safetensors");
+        assert_eq!(beside(&weights).unwrap(), None);
+        for (name, value) in [
+            ("config.json", 1),
+            ("a.config.json", 2),
+            ("a.random.config.json", 3),
+        ] {
+            std::fs::write(folder.path().join(name), format!("{{\"dim\": {value}}}")).unwrap();
+            assert_eq!(beside(&weights).unwrap().unwrap()["dim"], value, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_json_object_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        for (text, defect) in [("{\"dim\": 3", "line 1"), ("[3]", "expected an object")] {
+            std::fs::write(folder.path().join("config.json"), text).unwrap();
+            let refusal = beside(&weights).unwrap_err().to_string();
+            assert!(
+                refusal.contains("config.json") && refusal.contains(defect),
+                "{refusal}"
+            );
+        }
+    }
+}
