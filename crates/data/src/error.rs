@@ -160,6 +160,112 @@ pub enum DataError {
         got: usize,
     },
 
+    /// A picture cannot be decoded.
+    #[error("{name}: not a JPEG or PNG picture, or a damaged one")]
+    Image {
+        /// The file, or the row of a table.
+        name: String,
+        /// What the decoder reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A JPEG ends before its picture does.
+    #[error("{name}: truncated JPEG: expected an end-of-image marker")]
+    ImageTruncated {
+        /// The file, or the row of a table.
+        name: String,
+    },
+    /// A picture has no pixel, or too many.
+    #[error("{name}: expected 1 to {limit} pixels, got {height} x {width}")]
+    ImageSize {
+        /// The file, or what the picture is.
+        name: String,
+        /// Rows.
+        height: u64,
+        /// Columns.
+        width: u64,
+        /// The most pixels.
+        limit: u64,
+    },
+    /// A picture cannot be resampled.
+    #[error("cannot resample a picture")]
+    Resample(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A part of a preprocessing has no meaning, or is not supported.
+    #[error("{origin}: {field}: expected {expected}, got {got}")]
+    Preprocessing {
+        /// The configuration file, or `preprocessing`.
+        origin: String,
+        /// The part.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What there is.
+        got: String,
+    },
+    /// A file is not the JSON that was expected.
+    #[error("cannot parse {}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and cause.
+        source: serde_json::Error,
+    },
+    /// A table of labels cannot be parsed.
+    #[error("cannot parse {}", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Line and cause.
+        source: csv::Error,
+    },
+    /// A collection of pictures holds none.
+    #[error("{}: expected {expected}, got none", path.display())]
+    NoImages {
+        /// The folder or file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A row of a table names a class that there is not.
+    #[error("{} row {row}: expected a class below {classes}, got {got}", path.display())]
+    RowLabel {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0, without the header.
+        row: usize,
+        /// Number of classes.
+        classes: usize,
+        /// The class in the table.
+        got: String,
+    },
+    /// A class of a collection is not one of the ILSVRC classes.
+    #[error("{collection}: expected the WordNet id of an ILSVRC class, got {got:?}")]
+    UnknownWnid {
+        /// The collection.
+        collection: String,
+        /// The name of the class.
+        got: String,
+    },
+    /// A parquet file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What the reader reported.
+        source: parquet::errors::ParquetError,
+    },
+    /// A parquet file lacks a column, or has another type in it.
+    #[error("{}: column {column}: expected {expected}, got {got}", path.display())]
+    ParquetColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The type or value that was expected.
+        expected: &'static str,
+        /// What there is.
+        got: String,
+    },
+
     /// No corruption has this name.
     #[error("unknown corruption {got:?}: expected one of {known}")]
     UnknownCorruption {
@@ -174,15 +280,16 @@ pub enum DataError {
         /// The severity asked for.
         got: u8,
     },
-    /// Corruptions are defined on 28 x 28 images.
-    #[error("corruption {corruption}: expected images of {expected} values, got {got}")]
+    /// Examples have no shape of an image.
+    #[error(
+        "{what}: expected images of shape [784], [rows, columns] or [channels, rows, columns], \
+         got {got:?}"
+    )]
     NotAnImage {
-        /// The corruption.
-        corruption: &'static str,
-        /// Values of a 28 x 28 image.
-        expected: usize,
-        /// Values of an example.
-        got: usize,
+        /// What takes images: a corruption, or `preprocessing`.
+        what: &'static str,
+        /// Shape of the examples.
+        got: Vec<usize>,
     },
     /// Corruptions are defined on pixels in [0, 1].
     #[error("corruption of {example}, pixel {position}: expected a value in [0, 1], got {value}")]
@@ -199,6 +306,169 @@ pub enum DataError {
     NotClean {
         /// The example.
         example: ExampleId,
+    },
+
+    /// A file of a tokenizer is not what it has to be, or contradicts another one.
+    #[error("{}: {what}: expected {expected}, got {got}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Which part of it.
+        what: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A file of a tokenizer cannot be parsed.
+    #[error("{}: not a tokenizer file that can be read", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What the parser reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tokenizer failed on a text.
+    #[error("text {position} of the batch cannot be tokenized")]
+    Tokenize {
+        /// Position in the batch.
+        position: usize,
+        /// What the tokenizer reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// No GLUE task or split has this name.
+    #[error("unknown GLUE {what} {got:?}: expected one of {known}")]
+    UnknownGlue {
+        /// Task or split.
+        what: &'static str,
+        /// The name asked for.
+        got: String,
+        /// The names there are.
+        known: String,
+    },
+    /// A folder holds no file of a GLUE split, or not all of them.
+    #[error("{}: files of {split}: expected {expected}, got none", path.display())]
+    GlueFiles {
+        /// The folder.
+        path: PathBuf,
+        /// Task and split.
+        split: String,
+        /// The files looked for.
+        expected: String,
+    },
+    /// A table lacks a column.
+    #[error("{}: columns: expected {expected}, got {got}", path.display())]
+    TableColumns {
+        /// The file.
+        path: PathBuf,
+        /// The column that was expected.
+        expected: String,
+        /// The columns there are.
+        got: String,
+    },
+    /// A line of a table has more or fewer columns than the table.
+    #[error("{}: line {line}: expected {expected} columns, got {got}", path.display())]
+    TableWidth {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Columns of the table.
+        expected: usize,
+        /// Columns of the line.
+        got: usize,
+    },
+    /// A cell of a table does not hold what its column is for.
+    #[error("{}: {unit} {number}, column {column}: expected {expected}, got {got}", path.display())]
+    TableCell {
+        /// The file.
+        path: PathBuf,
+        /// What is counted: lines of a text file, rows of a parquet file.
+        unit: &'static str,
+        /// The line or row, from 1.
+        number: usize,
+        /// The column.
+        column: String,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+
+    /// A text has no target, or one of another kind.
+    #[error("target of {example}: expected {expected}, got {got}")]
+    Target {
+        /// The example.
+        example: ExampleId,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A class is not one of those a network or a dataset names.
+    #[error("class {class:?}: expected one of {known}")]
+    UnknownClass {
+        /// The class.
+        class: String,
+        /// The classes there are.
+        known: String,
+    },
+    /// A number that summarises predictions is not defined on them.
+    #[error("{metric}: undefined, because {why}")]
+    Metric {
+        /// The metric.
+        metric: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// Predictions are of another kind than a task's metrics ask for.
+    #[error("predictions for {task}: expected {expected}, got {got}")]
+    Predictions {
+        /// The task.
+        task: &'static str,
+        /// Classes or scores.
+        expected: &'static str,
+        /// The other one.
+        got: &'static str,
+    },
+    /// A word substitution needs the gradients of a network.
+    #[error("corruption {corruption}: expected a network to guide it, got none")]
+    NoGuide {
+        /// The corruption.
+        corruption: &'static str,
+    },
+    /// The gradients of a text's embeddings could not be computed.
+    #[error("embedding gradient of {example}")]
+    Gradient {
+        /// The example.
+        example: ExampleId,
+        /// What the network reported.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A parameter of an attack is out of its range.
+    #[error("attack parameter {parameter}: expected {expected}, got {got}")]
+    AttackParameter {
+        /// The parameter.
+        parameter: &'static str,
+        /// Its range.
+        expected: &'static str,
+        /// The value given.
+        got: String,
+    },
+    /// The model of an attack cannot give its gradient.
+    #[error("gradient of the loss at the inputs")]
+    LossGradient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A gradient is NaN or infinite.
+    #[error("gradient at {example}, position {position}: expected a finite value, got {value}")]
+    GradientNotFinite {
+        /// The example.
+        example: ExampleId,
+        /// Position in the example's values.
+        position: usize,
+        /// The value.
+        value: f32,
     },
 
     /// No split has this name.
@@ -233,4 +503,12 @@ pub enum DataError {
         /// Size of the pool.
         available: usize,
     },
+}
+
+/// At most 60 characters of a value that came from a file, quoted as Rust quotes strings.
+pub(crate) fn shorten(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+        None => format!("{text:?}"),
+    }
 }

@@ -39,20 +39,33 @@
 //! Supported:
 //!
 //! - IDX files of unsigned bytes, plain or gzip ([`idx`]); MNIST in that format ([`mnist`]);
-//! - the corruptions of MNIST-C and ImageNet-C that [`Corruption`] lists, on 28 x 28 grey images;
+//! - JPEG and PNG pictures in class folders, in a folder with a table, or in parquet files, with the
+//!   preprocessing of torchvision, timm and transformers ([`image`]);
+//! - the corruptions of MNIST-C and ImageNet-C that [`Corruption`] lists, for pictures of any size, and
+//!   FGSM and PGD attacks on any network that gives a gradient ([`adversarial`]);
+//! - sentences and sentence pairs: WordPiece token ids, and typos, swaps, drops, negations and
+//!   substitutions guided by a network ([`text`]);
+//! - the nine tasks of GLUE from TSV and parquet files, with their metrics ([`glue`]);
 //! - disjoint named splits and seeded samples that are the same on every platform ([`split`]).
 //!
-//! Not supported: colour images, text, other IDX element types, downloads.
+//! Not supported: other picture formats, augmentation, texts in other languages than English where a
+//! corruption knows words, subword models other than WordPiece, other IDX element types, downloads.
 
+pub mod adversarial;
 pub mod corruption;
 pub mod dataset;
 mod error;
+pub mod glue;
 pub mod idx;
+pub mod image;
 pub mod mnist;
 mod random;
 pub mod split;
+pub mod text;
 
 pub use corruption::{Corruption, Severity};
 pub use dataset::{Dataset, ExampleId};
 pub use error::DataError;
+pub use image::{ImageFolder, ImageSource, ParquetImages, Preprocessing};
 pub use split::{Splits, draw, sample};
+pub use text::{TextCorruption, TextDataset, TokenBatch, Tokenizer};

@@ -10,8 +10,8 @@ pub(super) const SUMMARY: &str =
 
 pub(super) fn gaussian_noise(image: &Image, severity: Severity, rng: &mut ChaCha8Rng) -> Image {
     let deviation = severity.of([0.08, 0.12, 0.18, 0.26, 0.38]);
-    let mut noisy = *image;
-    for pair in noisy.chunks_mut(2) {
+    let mut noisy = image.clone();
+    for pair in noisy.pixels.chunks_mut(2) {
         for (pixel, normal) in pair.iter_mut().zip(random::normals(rng)) {
             *pixel += deviation * normal;
         }

@@ -1,19 +1,29 @@
-//! Seeded image corruptions, after MNIST-C and ImageNet-C.
+//! Seeded image corruptions, after MNIST-C and ImageNet-C, for pictures of any size.
 //!
 //! Mu & Gilmer, "MNIST-C: A Robustness Benchmark for Computer Vision", 2019, at its default severity
-//! for each corruption; Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common
-//! Corruptions and Perturbations", ICLR 2019, for the five severities.
+//! for the corruptions it has; Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to
+//! Common Corruptions and Perturbations", ICLR 2019, for the rest, for the five severities and for
+//! their constants, which are meant for photographs of 224 x 224 pixels.
 //!
-//! A corruption takes a 28 x 28 image of pixels in [0, 1], reads the pixels as the bytes they stand
-//! for, and gives bytes over 255 again, rounded half to even as MNIST-C does. Its random numbers are
-//! keyed by `(seed, corruption, source, index)`: an image is corrupted the same way in every subset,
-//! and the severities of one image share their random numbers.
+//! A corruption takes pictures of pixels in [0, 1] (resized and cropped, not normalised), reads the
+//! pixels as the bytes they stand for, and gives bytes over 255 again, rounded half to even. Its random
+//! numbers are keyed by `(seed, corruption, source, index)`: a picture is corrupted the same way in
+//! every subset, and the severities of one picture share their random numbers.
 
+mod blur;
 mod brightness;
+mod contrast;
+mod defocus_blur;
 mod fog;
+mod gaussian_blur;
 mod gaussian_noise;
+mod impulse_noise;
+mod jpeg;
+mod motion_blur;
+mod pixelate;
 mod resample;
 mod rotate;
+mod shot_noise;
 mod translate;
 
 use std::fmt;
@@ -25,11 +35,39 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::{CLEAN, Dataset, ExampleId};
-use crate::mnist::PIXELS;
+use crate::image::image_shape;
 use crate::{DataError, random};
 
-/// A 28 x 28 image, row-major.
-type Image = [f64; PIXELS];
+/// A picture of planes, `channels x height x width`, row-major.
+#[derive(Clone, Debug, PartialEq)]
+struct Image {
+    channels: usize,
+    height: usize,
+    width: usize,
+    pixels: Vec<f64>,
+}
+
+impl Image {
+    /// The picture whose every pixel is changed alone.
+    fn map(&self, change: impl Fn(f64) -> f64) -> Self {
+        self.with(self.pixels.iter().map(|&pixel| change(pixel)).collect())
+    }
+
+    /// A picture of the same size.
+    fn with(&self, pixels: Vec<f64>) -> Self {
+        Self { pixels, ..*self }
+    }
+
+    /// The planes, one per channel.
+    fn planes(&self) -> impl Iterator<Item = &[f64]> {
+        self.pixels.chunks_exact(self.height * self.width)
+    }
+
+    /// The picture of changed planes of the same size.
+    fn map_planes(&self, change: impl FnMut(&[f64]) -> Vec<f64>) -> Self {
+        self.with(self.planes().flat_map(change).collect())
+    }
+}
 
 /// The corruptions there are; [`Corruption::summary`] gives each one's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,7 +75,7 @@ type Image = [f64; PIXELS];
 pub enum Corruption {
     /// Fractal haze that hides contrast.
     Fog,
-    /// A constant added to every pixel.
+    /// A constant added to every pixel's value.
     Brightness,
     /// Independent normal noise on every pixel.
     GaussianNoise,
@@ -45,16 +83,40 @@ pub enum Corruption {
     Rotate,
     /// A shift along a diagonal.
     Translate,
+    /// Photon-counting noise, stronger where it is brighter.
+    ShotNoise,
+    /// Pixels replaced by black or white.
+    ImpulseNoise,
+    /// A lens out of focus.
+    DefocusBlur,
+    /// A normal kernel.
+    GaussianBlur,
+    /// A camera that moves along a line.
+    MotionBlur,
+    /// Less distance from each channel's mean.
+    Contrast,
+    /// JPEG compression.
+    Jpeg,
+    /// Fewer pixels.
+    Pixelate,
 }
 
 impl Corruption {
     /// All corruptions.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 13] = [
         Self::Fog,
         Self::Brightness,
         Self::GaussianNoise,
         Self::Rotate,
         Self::Translate,
+        Self::ShotNoise,
+        Self::ImpulseNoise,
+        Self::DefocusBlur,
+        Self::GaussianBlur,
+        Self::MotionBlur,
+        Self::Contrast,
+        Self::Jpeg,
+        Self::Pixelate,
     ];
 
     /// The name in plans, results and on the command line, e.g. `gaussian_noise`.
@@ -65,6 +127,14 @@ impl Corruption {
             Self::GaussianNoise => "gaussian_noise",
             Self::Rotate => "rotate",
             Self::Translate => "translate",
+            Self::ShotNoise => "shot_noise",
+            Self::ImpulseNoise => "impulse_noise",
+            Self::DefocusBlur => "defocus_blur",
+            Self::GaussianBlur => "gaussian_blur",
+            Self::MotionBlur => "motion_blur",
+            Self::Contrast => "contrast",
+            Self::Jpeg => "jpeg",
+            Self::Pixelate => "pixelate",
         }
     }
 
@@ -76,25 +146,35 @@ impl Corruption {
             Self::GaussianNoise => gaussian_noise::SUMMARY,
             Self::Rotate => rotate::SUMMARY,
             Self::Translate => translate::SUMMARY,
+            Self::ShotNoise => shot_noise::SUMMARY,
+            Self::ImpulseNoise => impulse_noise::SUMMARY,
+            Self::DefocusBlur => defocus_blur::SUMMARY,
+            Self::GaussianBlur => gaussian_blur::SUMMARY,
+            Self::MotionBlur => motion_blur::SUMMARY,
+            Self::Contrast => contrast::SUMMARY,
+            Self::Jpeg => jpeg::SUMMARY,
+            Self::Pixelate => pixelate::SUMMARY,
         }
     }
 
-    /// The severity that MNIST-C uses; for Gaussian noise, which is not among MNIST-C's fifteen, the
-    /// strongest.
+    /// The severity that MNIST-C uses for fog, brightness, rotation and translation; the strongest
+    /// for the others.
     pub fn default_severity(self) -> Severity {
         Severity(match self {
-            Self::Fog | Self::Brightness | Self::GaussianNoise => 5,
             Self::Rotate => 2,
             Self::Translate => 3,
+            _ => 5,
         })
     }
 
     /// The corrupted counterpart of every example, at `severity` or the default one.
     ///
-    /// Labels, sources and indices stay; the variant becomes `name:severity:seed`.
+    /// Examples are pictures of shape `[784]` (MNIST's), `[rows, columns]` or
+    /// `[channels, rows, columns]`; three channels are red, green and blue. The shape, labels, sources
+    /// and indices stay; the variant becomes `name:severity:seed`.
     ///
     /// # Errors
-    /// [`DataError::NotAnImage`] unless examples have 784 values, [`DataError::PixelRange`] for a value
+    /// [`DataError::NotAnImage`] for examples of another shape, [`DataError::PixelRange`] for a value
     /// outside [0, 1] or NaN, [`DataError::NotClean`] for an example that is already corrupted, and
     /// those of [`Dataset::validate`].
     pub fn corrupt(
@@ -104,21 +184,17 @@ impl Corruption {
         seed: u64,
     ) -> Result<Dataset, DataError> {
         clean.validate()?;
-        if clean.example_len() != PIXELS {
-            let (corruption, got) = (self.name(), clean.example_len());
-            return Err(DataError::NotAnImage {
-                corruption,
-                expected: PIXELS,
-                got,
-            });
-        }
+        let shape = image_shape(&clean.shape).ok_or_else(|| DataError::NotAnImage {
+            what: self.name(),
+            got: clean.shape.clone(),
+        })?;
         let severity = severity.unwrap_or_else(|| self.default_severity());
         let variant: Arc<str> = format!("{self}:{severity}:{seed}").into();
         let images = clean
             .ids
             .par_iter()
-            .zip(clean.inputs.par_chunks_exact(PIXELS))
-            .map(|(id, pixels)| self.corrupt_image(pixels, severity, seed, id))
+            .zip(clean.inputs.par_chunks_exact(clean.example_len()))
+            .map(|(id, pixels)| self.corrupt_image(shape, pixels, severity, seed, id))
             .collect::<Result<Vec<_>, DataError>>()?;
         Ok(Dataset {
             shape: clean.shape.clone(),
@@ -138,11 +214,12 @@ impl Corruption {
 
     fn corrupt_image(
         self,
+        [channels, height, width]: [usize; 3],
         pixels: &[f32],
         severity: Severity,
         seed: u64,
         id: &ExampleId,
-    ) -> Result<[f32; PIXELS], DataError> {
+    ) -> Result<Vec<f32>, DataError> {
         if &*id.variant != CLEAN {
             return Err(DataError::NotClean {
                 example: id.clone(),
@@ -156,25 +233,50 @@ impl Corruption {
                 value,
             });
         }
-        let image: Image = std::array::from_fn(|i| to_byte(f64::from(pixels[i])) / 255.0);
+        let levels = pixels
+            .iter()
+            .map(|&pixel| to_byte(f64::from(pixel)) / 255.0);
+        let image = Image {
+            channels,
+            height,
+            width,
+            pixels: levels.collect(),
+        };
         let mut rng = random::keyed(&[
             &seed.to_le_bytes(),
             self.name().as_bytes(),
             id.source.as_bytes(),
             &id.index.to_le_bytes(),
         ]);
-        let corrupted = self.apply(&image, severity, &mut rng);
-        Ok(corrupted.map(|pixel| to_byte(pixel) as f32 / 255.0))
+        let corrupted = self.apply(&image, severity, &mut rng)?;
+        let bytes = corrupted
+            .pixels
+            .iter()
+            .map(|&pixel| to_byte(pixel) as f32 / 255.0);
+        Ok(bytes.collect())
     }
 
-    fn apply(self, image: &Image, severity: Severity, rng: &mut ChaCha8Rng) -> Image {
-        match self {
+    fn apply(
+        self,
+        image: &Image,
+        severity: Severity,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Image, DataError> {
+        Ok(match self {
             Self::Fog => fog::fog(image, severity, rng),
             Self::Brightness => brightness::brightness(image, severity),
             Self::GaussianNoise => gaussian_noise::gaussian_noise(image, severity, rng),
             Self::Rotate => rotate::rotate(image, severity, rng),
             Self::Translate => translate::translate(image, severity, rng),
-        }
+            Self::ShotNoise => shot_noise::shot_noise(image, severity, rng),
+            Self::ImpulseNoise => impulse_noise::impulse_noise(image, severity, rng),
+            Self::DefocusBlur => defocus_blur::defocus_blur(image, severity),
+            Self::GaussianBlur => gaussian_blur::gaussian_blur(image, severity),
+            Self::MotionBlur => motion_blur::motion_blur(image, severity, rng),
+            Self::Contrast => contrast::contrast(image, severity),
+            Self::Jpeg => jpeg::jpeg(image, severity),
+            Self::Pixelate => pixelate::pixelate(image, severity)?,
+        })
     }
 }
 

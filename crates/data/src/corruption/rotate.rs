@@ -2,7 +2,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::resample::{CENTRE, resample};
+use super::resample::resample;
 use super::{Image, Severity};
 use crate::random;
 
@@ -19,11 +19,14 @@ pub(super) fn rotate(image: &Image, severity: Severity, rng: &mut ChaCha8Rng) ->
 /// Counterclockwise by `angle` radians, as seen with rows counted downwards.
 pub(super) fn rotate_by(image: &Image, angle: f64) -> Image {
     let (sin, cos) = angle.sin_cos();
+    // The centre lies between the two middle pixels of an even side.
+    let centre = |side: usize| (side - 1) as f64 / 2.0;
+    let (centre_x, centre_y) = (centre(image.width), centre(image.height));
     resample(image, |x, y| {
-        let (right, down) = (x - CENTRE, y - CENTRE);
+        let (right, down) = (x - centre_x, y - centre_y);
         (
-            CENTRE + cos * right - sin * down,
-            CENTRE + sin * right + cos * down,
+            centre_x + cos * right - sin * down,
+            centre_y + sin * right + cos * down,
         )
     })
 }

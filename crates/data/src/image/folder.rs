@@ -1,0 +1,291 @@
+//! Folders of pictures, in two layouts.
+//!
+//! ```text
+//! root/<class>/<picture>          classes are the sub-folders, in the order of their names
+//! root/labels.csv, root/<folder>/<picture>    columns `file`, `class_index` and, if any, `wnid`
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::imagenet;
+use super::source::{Encoded, ImageSource, check_indices};
+use crate::DataError;
+
+/// The table of a labelled folder.
+const TABLE: &str = "labels.csv";
+const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+
+/// A folder of labelled pictures.
+#[derive(Clone, Debug)]
+pub struct ImageFolder {
+    name: String,
+    /// Names of the classes; empty when a table gives numbers alone.
+    class_names: Vec<String>,
+    classes: usize,
+    files: Vec<PathBuf>,
+    labels: Vec<usize>,
+}
+
+/// A row of `labels.csv`; it may have other columns.
+#[derive(Deserialize)]
+struct Row {
+    file: PathBuf,
+    class_index: String,
+    wnid: Option<String>,
+}
+
+impl ImageFolder {
+    /// Opens a folder of either layout: the one with a table when there is a `labels.csv`. The files of
+    /// a table lie beside it, or in the one sub-folder that has the first of them.
+    ///
+    /// A table has 1000 classes when it has a column `wnid` that agrees with ILSVRC's numbering,
+    /// otherwise one more than its greatest class.
+    ///
+    /// # Errors
+    /// Those of [`ImageFolder::open_classes`] and [`ImageFolder::open_table`].
+    pub fn open(root: &Path, name: &str) -> Result<Self, DataError> {
+        let table = root.join(TABLE);
+        if !table.exists() {
+            return Self::open_classes(root, name);
+        }
+        let rows = read_table(&table)?;
+        let ilsvrc = |row: &Row| {
+            let class = row.wnid.as_deref().and_then(imagenet::class_of);
+            class.is_some_and(|class| row.class_index == class.to_string())
+        };
+        let greatest = || {
+            rows.iter()
+                .filter_map(|row| row.class_index.parse().ok())
+                .max()
+        };
+        let classes = if rows.iter().all(ilsvrc) {
+            imagenet::CLASSES
+        } else {
+            greatest().map_or(0, |class: usize| class.saturating_add(1))
+        };
+        let images = images_of(root, &rows)?;
+        Self::from_rows(&table, &images, name, classes, rows)
+    }
+
+    /// Opens a folder with a sub-folder per class, classes numbered in the order of their names.
+    /// Files that do not end in `.jpg`, `.jpeg` or `.png` are passed over.
+    ///
+    /// # Errors
+    /// [`DataError::Io`], and [`DataError::NoImages`] when no sub-folder holds a picture.
+    pub fn open_classes(root: &Path, name: &str) -> Result<Self, DataError> {
+        let mut folder = Self {
+            name: name.to_owned(),
+            class_names: vec![],
+            classes: 0,
+            files: vec![],
+            labels: vec![],
+        };
+        for class in sorted_entries(root)?
+            .into_iter()
+            .filter(|path| path.is_dir())
+        {
+            let pictures = sorted_entries(&class)?
+                .into_iter()
+                .filter(|path| is_picture(path));
+            folder.files.extend(pictures);
+            folder.labels.resize(folder.files.len(), folder.classes);
+            folder.class_names.push(file_name(&class));
+            folder.classes += 1;
+        }
+        if folder.files.is_empty() {
+            return Err(DataError::NoImages {
+                path: root.to_owned(),
+                expected: "labels.csv, or class folders with .jpg, .jpeg or .png files",
+            });
+        }
+        Ok(folder)
+    }
+
+    /// Opens pictures in `images` that `table`, a CSV file with the columns `file` and `class_index`,
+    /// labels with numbers below `classes`.
+    ///
+    /// # Errors
+    /// [`DataError::Csv`] for a table that cannot be read or lacks a column, [`DataError::NoImages`] for
+    /// one without rows, [`DataError::RowLabel`] for a class that is no number below `classes`. A
+    /// picture that is missing is an error when it is read.
+    pub fn open_table(
+        table: &Path,
+        images: &Path,
+        name: &str,
+        classes: usize,
+    ) -> Result<Self, DataError> {
+        Self::from_rows(table, images, name, classes, read_table(table)?)
+    }
+
+    fn from_rows(
+        table: &Path,
+        images: &Path,
+        name: &str,
+        classes: usize,
+        rows: Vec<Row>,
+    ) -> Result<Self, DataError> {
+        let label = |(row, entry): (usize, &Row)| {
+            let class = entry
+                .class_index
+                .parse()
+                .ok()
+                .filter(|&class: &usize| class < classes);
+            class.ok_or_else(|| DataError::RowLabel {
+                path: table.to_owned(),
+                row,
+                classes,
+                got: entry.class_index.clone(),
+            })
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            class_names: vec![],
+            classes,
+            labels: rows
+                .iter()
+                .enumerate()
+                .map(label)
+                .collect::<Result<_, _>>()?,
+            files: rows.into_iter().map(|row| images.join(row.file)).collect(),
+        })
+    }
+
+    /// The same pictures labelled with ILSVRC's 1000 classes, by the WordNet ids that the class folders
+    /// are named with. This is how ImageNet-A's 200 folders are labelled for a network of 1000 outputs.
+    ///
+    /// # Errors
+    /// [`DataError::UnknownWnid`] for a class folder with another name. A folder with a table is
+    /// returned as it is when it has 1000 classes, and is such an error otherwise.
+    pub fn with_imagenet_labels(self) -> Result<Self, DataError> {
+        let unknown = |got: &str| DataError::UnknownWnid {
+            collection: self.name.clone(),
+            got: got.to_owned(),
+        };
+        if self.class_names.is_empty() {
+            return match self.classes {
+                imagenet::CLASSES => Ok(self),
+                classes => Err(unknown(&format!("{classes} numbered classes"))),
+            };
+        }
+        let class = |wnid: &String| imagenet::class_of(wnid).ok_or_else(|| unknown(wnid));
+        let classes: Vec<usize> = self
+            .class_names
+            .iter()
+            .map(class)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            labels: self.labels.iter().map(|&label| classes[label]).collect(),
+            class_names: imagenet::wnids()
+                .iter()
+                .map(|&wnid| wnid.to_owned())
+                .collect(),
+            classes: imagenet::CLASSES,
+            ..self
+        })
+    }
+
+    /// Names of the classes; empty when a table gives numbers alone.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// The picture files, in the order of their indices.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+}
+
+impl ImageSource for ImageFolder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn encoded(&self, indices: &[usize]) -> Result<Vec<Encoded>, DataError> {
+        check_indices(indices, self.files.len())?;
+        let read = |&index: &usize| {
+            let path = &self.files[index];
+            let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
+            let name = path.display().to_string();
+            Ok(Encoded { name, bytes })
+        };
+        indices.iter().map(read).collect()
+    }
+}
+
+fn read_table(table: &Path) -> Result<Vec<Row>, DataError> {
+    let csv_error = |source| DataError::Csv {
+        path: table.to_owned(),
+        source,
+    };
+    let mut reader = csv::Reader::from_path(table).map_err(csv_error)?;
+    let rows: Vec<Row> = reader
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(csv_error)?;
+    if rows.is_empty() {
+        return Err(DataError::NoImages {
+            path: table.to_owned(),
+            expected: "rows",
+        });
+    }
+    Ok(rows)
+}
+
+/// The folder that the files of a table are in.
+fn images_of(root: &Path, rows: &[Row]) -> Result<PathBuf, DataError> {
+    let has_first = |folder: &PathBuf| {
+        rows.first()
+            .is_some_and(|row| folder.join(&row.file).exists())
+    };
+    let beside = root.to_owned();
+    if has_first(&beside) {
+        return Ok(beside);
+    }
+    let found = sorted_entries(root)?.into_iter().find(has_first);
+    found.ok_or_else(|| DataError::NoImages {
+        path: beside,
+        expected: "the first file of labels.csv, here or in a sub-folder",
+    })
+}
+
+/// The entries of a folder in the order of their names, hidden ones left out.
+fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let entries = fs::read_dir(folder).map_err(|source| io_error(folder, source))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| io_error(folder, source))?;
+    paths.retain(|path| !file_name(path).starts_with('.'));
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn is_picture(path: &Path) -> bool {
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> DataError {
+    DataError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
