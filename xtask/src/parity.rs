@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
     }
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_header([
             "network",
             "device",

@@ -60,7 +60,7 @@ fn the_predicted_drawdown_of_the_last_layer_is_the_mean_squared_output_change_on
     };
     let tensors = BTreeMap::from([
         moved(&layer.weight, &change.weight),
-        moved(&layer.bias, &change.bias),
+        moved(layer.bias.as_ref().unwrap(), &change.bias),
     ]);
     let outputs = |network: &network::Network| {
         network
