@@ -44,16 +44,14 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
         ));
     }
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_header([
-            "network",
-            "device",
-            "float",
-            "largest difference / scale",
-            "tolerance",
-            "",
-        ]);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "network",
+        "device",
+        "float",
+        "largest difference / scale",
+        "tolerance",
+        "",
+    ]);
     let mut failed = 0;
     for choice in &args.device {
         let choice = choice.resolve();

@@ -117,6 +117,10 @@ fn run(
     let options = LabOptions {
         networks: arguments.keep_networks.then(|| path.join("networks")),
     };
+    progress.say(&format!(
+        "networks compute on {} in {}",
+        plan.device, plan.dtype
+    ));
     let lab = open(&plan, &options)?;
     let layers = layers(&plan, &*lab)?;
     let manifest = Manifest::new(&plan, layers.clone())?;

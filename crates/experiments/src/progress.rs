@@ -55,6 +55,15 @@ impl Progress {
         Self { view: View::Silent }
     }
 
+    /// Writes a line.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.view {
+            View::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            View::Lines(_) => eprintln!("{line}"),
+            View::Silent => {}
+        }
+    }
+
     pub(crate) fn start(&self, total: usize, already: usize) {
         match &self.view {
             View::Bar(bar) => {

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use burn::tensor::activation;
 
+use crate::ops::kernels::smooth::{gelu, silu};
 use crate::value::map_value;
 use crate::{NetworkError, Value};
 
@@ -113,8 +114,8 @@ impl Activation {
                 Self::Hardswish => activation::hard_swish(t),
                 Self::Tanh => activation::tanh(t),
                 Self::Sigmoid => activation::sigmoid(t),
-                Self::Gelu => activation::gelu(t),
-                Self::Silu => activation::silu(t),
+                Self::Gelu => gelu(t),
+                Self::Silu => silu(t),
             }
         })
     }

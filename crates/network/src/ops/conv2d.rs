@@ -2,10 +2,9 @@
 //! `[outputs, inputs / groups, height, width]` (PyTorch's layout).
 
 use burn::tensor::Tensor;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 
 use crate::graph::ParameterSpec;
+use crate::ops::kernels::conv2d::{Geometry, conv2d};
 use crate::ops::spec;
 use crate::{NetworkError, Value};
 
@@ -62,7 +61,12 @@ impl Conv2d {
         at: &str,
     ) -> Result<Value, NetworkError> {
         let x = x.image(self.inputs, self.kernel, self.padding, at)?;
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], self.groups);
-        Ok(Value::R4(conv2d(x, weight, bias, options)))
+        let geometry = Geometry {
+            stride: [self.stride; 2],
+            padding: [self.padding; 2],
+            dilation: [1, 1],
+            groups: self.groups,
+        };
+        Ok(Value::R4(conv2d(x, weight, bias, geometry)))
     }
 }

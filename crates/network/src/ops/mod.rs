@@ -5,6 +5,7 @@ pub mod attention;
 pub mod conv2d;
 pub mod embedding;
 pub mod join;
+mod kernels;
 pub mod linear;
 pub mod norm;
 pub mod patches;

@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::graph::ParameterSpec;
+use crate::ops::kernels::normalise::layer_norm;
 use crate::ops::spec;
 use crate::{NetworkError, Value};
 
@@ -78,9 +79,7 @@ impl LayerNorm {
         at: &str,
     ) -> Result<Value, NetworkError> {
         x.map_rows(self.features, at, |x| {
-            let centred = x.clone() - x.mean_dim(1);
-            let variance = centred.clone().powi_scalar(2).mean_dim(1);
-            centred / (variance + self.epsilon).sqrt() * weight.unsqueeze() + bias.unsqueeze()
+            layer_norm(x, weight, bias, self.epsilon)
         })
     }
 }

@@ -1,9 +1,8 @@
 //! Pooling of images.
 
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 
+use crate::ops::kernels::max_pool::{Window, max_pool2d};
 use crate::{NetworkError, Value};
 
 /// The largest number of each window.
@@ -25,10 +24,13 @@ impl MaxPool {
     pub(crate) fn forward(&self, x: Value, at: &str) -> Result<Value, NetworkError> {
         let channels = x.shape().get(1).copied().unwrap_or_default();
         let x = x.image(channels, self.kernel, 0, at)?;
-        let options = MaxPoolOptions::new([self.kernel; 2])
-            .with_stride([self.stride; 2])
-            .with_ceil_mode(self.ceil);
-        Ok(Value::R4(max_pool2d(x, options)))
+        let window = Window {
+            size: [self.kernel; 2],
+            stride: [self.stride; 2],
+            padding: [0, 0],
+            ceil: self.ceil,
+        };
+        Ok(Value::R4(max_pool2d(x, window)))
     }
 }
 
