@@ -54,7 +54,7 @@ const TENSORS: [(&str, &str); 3] = [
 
 /// Files whose tensors make no perceptron.
 const ARCHITECTURES: [(&str, &str); 11] = [
-    ("no-tensors", "no tensor named `<number>.weight`"),
+    ("no-tensors", "there is none of the tensors"),
     ("weight-of-rank-three", "tensor `0.weight` is no matrix"),
     ("weight-of-rank-zero", "tensor `0.weight` is no matrix"),
     ("no-inputs", "tensor `0.weight` of shape [2, 0] is empty"),

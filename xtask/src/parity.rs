@@ -44,7 +44,7 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
         ));
     }
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header([
         "network",
         "device",
         "float",

@@ -7,7 +7,7 @@ use crate::{Checkpoint, Graph, NetworkError, distilbert, mlp, mobilevit, squeeze
 pub struct Architecture {
     /// Its name.
     pub name: &'static str,
-    /// A tensor that only it has.
+    /// A tensor that only it has; `<number>` stands for any.
     pub mark: &'static str,
     /// The graph of a checkpoint.
     pub graph: fn(&Checkpoint) -> Result<Graph, NetworkError>,
@@ -37,10 +37,23 @@ pub const ALL: [Architecture; 5] = [
     },
     Architecture {
         name: "mlp",
-        mark: "0.weight",
+        mark: "<number>.weight",
         graph: mlp::graph,
     },
 ];
+
+impl Architecture {
+    /// Whether a checkpoint has the mark.
+    pub fn recognises(&self, checkpoint: &Checkpoint) -> bool {
+        match self.mark.strip_prefix("<number>") {
+            None => checkpoint.shape(self.mark).is_ok(),
+            Some(rest) => checkpoint.names().any(|name| {
+                let number = name.strip_suffix(rest);
+                number.is_some_and(|number| number.parse::<usize>().is_ok())
+            }),
+        }
+    }
+}
 
 /// The architecture of a checkpoint.
 ///
@@ -48,7 +61,7 @@ pub const ALL: [Architecture; 5] = [
 /// [`NetworkError::Architecture`] says which tensors would tell it.
 pub fn of(checkpoint: &Checkpoint) -> Result<&'static Architecture, NetworkError> {
     ALL.iter()
-        .find(|architecture| checkpoint.shape(architecture.mark).is_ok())
+        .find(|architecture| architecture.recognises(checkpoint))
         .ok_or_else(|| {
             let marks = ALL.map(|a| format!("`{}` ({})", a.mark, a.name)).join(", ");
             NetworkError::Architecture {

@@ -96,7 +96,7 @@ pub(crate) fn map(x: &[f32], f: impl Fn(f32) -> f32 + Copy + Send + Sync) -> Vec
     let mut y = vec![0.0; x.len()];
     y.par_chunks_mut(CHUNK)
         .zip(x.par_chunks(CHUNK))
-        .for_each(|(y, x)| {
+        .for_each(move |(y, x)| {
             widest(
                 #[inline(always)]
                 || {
@@ -118,7 +118,7 @@ pub(crate) fn map2(
     let mut y = vec![0.0; a.len()];
     y.par_chunks_mut(CHUNK)
         .zip(a.par_chunks(CHUNK).zip(b.par_chunks(CHUNK)))
-        .for_each(|(y, (a, b))| {
+        .for_each(move |(y, (a, b))| {
             widest(
                 #[inline(always)]
                 || {
@@ -228,7 +228,7 @@ pub(crate) fn map_rows2(
     let mut y = vec![0.0; a.len()];
     y.par_chunks_mut(chunk)
         .zip(a.par_chunks(chunk).zip(b.par_chunks(chunk)))
-        .for_each(|(y, (a, b))| {
+        .for_each(move |(y, (a, b))| {
             widest(
                 #[inline(always)]
                 || {
