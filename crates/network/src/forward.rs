@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::graph::{Layer, NodeId};
 use crate::network::Network;
 use crate::ops::{Op, attention, join, linear, patches, pool, softmax};
@@ -122,8 +124,8 @@ impl Network {
     pub fn forward(&self, x: Value) -> Result<Value, NetworkError> {
         let output = self.graph().output();
         let start = BTreeMap::from([(0, x)]);
-        let mut values =
-            self.evaluate(start, 1, Mode::Free, &Keep::only([output]), |_, v| Ok(v))?;
+        let nodes = 1..self.graph().nodes().len();
+        let mut values = self.evaluate_plain(start, nodes, &Keep::only([output]))?;
         take(&mut values, output)
     }
 
@@ -140,7 +142,8 @@ impl Network {
         });
         let keep = Keep::only(seen.chain([output]));
         let start = BTreeMap::from([(0, x)]);
-        let mut values = self.evaluate(start, 1, Mode::Free, &keep, |_, value| Ok(value))?;
+        let nodes = 1..self.graph().nodes().len();
+        let mut values = self.evaluate_plain(start, nodes, &keep)?;
         let traces = self
             .layers()
             .iter()
@@ -164,8 +167,7 @@ impl Network {
         let input = self.graph().nodes()[layer.node].sources[0];
         let keep = Keep::only(live.iter().copied().chain([input]));
         let start = BTreeMap::from([(0, x)]);
-        let nodes = 1..layer.node;
-        let values = self.evaluate_nodes(start, nodes, Mode::Free, &keep, |_, v| Ok(v))?;
+        let values = self.evaluate_plain(start, 1..layer.node, &keep)?;
         Ok(Cut {
             node: layer.node,
             input: get(&values, input)?.clone(),
@@ -182,9 +184,8 @@ impl Network {
     /// As [`Network::forward`].
     pub fn resume(&self, cut: &Cut) -> Result<Value, NetworkError> {
         let output = self.graph().output();
-        let keep = Keep::only([output]);
-        let mut values =
-            self.evaluate(cut.live.clone(), cut.node, Mode::Free, &keep, |_, v| Ok(v))?;
+        let nodes = cut.node..self.graph().nodes().len();
+        let mut values = self.evaluate_plain(cut.live.clone(), nodes, &Keep::only([output]))?;
         take(&mut values, output)
     }
 
@@ -254,6 +255,40 @@ impl Network {
             }
         }
         Ok(Pattern { slopes, pieces })
+    }
+
+    /// Evaluates a range of nodes as the functions they are. On the CPU images and token
+    /// sequences are evaluated one by one, on all threads: an example's values stay in the
+    /// caches, and no thread waits for another between two nodes.
+    fn evaluate_plain(
+        &self,
+        values: BTreeMap<NodeId, Value>,
+        nodes: Range<NodeId>,
+        keep: &Keep,
+    ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
+        let batch = values.values().next().map_or(0, Value::batch);
+        let flat = self.graph().input_shape().len() == 1;
+        let on_cpu = values.values().all(Value::is_plain_flex);
+        if flat || batch < 2 || !on_cpu {
+            return self.evaluate_nodes(values, nodes, Mode::Free, keep, |_, value| Ok(value));
+        }
+        let examples = (0..batch)
+            .into_par_iter()
+            .map(|example| {
+                let one = values
+                    .iter()
+                    .map(|(&id, value)| (id, value.example(example)));
+                self.evaluate_nodes(one.collect(), nodes.clone(), Mode::Free, keep, |_, v| Ok(v))
+            })
+            .collect::<Result<Vec<_>, NetworkError>>()?;
+        let mut columns: BTreeMap<NodeId, Vec<Value>> = BTreeMap::new();
+        for (id, value) in examples.into_iter().flatten() {
+            columns.entry(id).or_default().push(value);
+        }
+        columns
+            .into_iter()
+            .map(|(id, values)| Ok((id, Value::concat(values, "examples")?)))
+            .collect()
     }
 
     /// Evaluates the nodes from `first` on; `visit` may replace each value.

@@ -142,6 +142,43 @@ impl Value {
         map_value!(self, t => t.clone().select(0, indices))
     }
 
+    /// One example, as a batch of one.
+    pub(crate) fn example(&self, index: usize) -> Self {
+        map_value!(self, t => t.clone().narrow(0, index, 1))
+    }
+
+    /// The examples of all values, one after the other.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] when there is none or two have other ranks; `at` names the place.
+    pub(crate) fn concat(values: Vec<Self>, at: &str) -> Result<Self, NetworkError> {
+        macro_rules! joined {
+            ($variant:ident) => {{
+                let mut parts = Vec::with_capacity(values.len());
+                for value in values {
+                    match value {
+                        Self::$variant(t) => parts.push(t),
+                        other => return Err(NetworkError::shape(at, "one rank", &other.shape())),
+                    }
+                }
+                Ok(Self::$variant(Tensor::cat(parts, 0)))
+            }};
+        }
+        match values.first() {
+            Some(Self::R1(_)) => joined!(R1),
+            Some(Self::R2(_)) => joined!(R2),
+            Some(Self::R3(_)) => joined!(R3),
+            Some(Self::R4(_)) => joined!(R4),
+            None => Err(NetworkError::shape(at, "at least one", &[])),
+        }
+    }
+
+    /// Whether it lives on the `flex` device and is not differentiated.
+    pub(crate) fn is_plain_flex(&self) -> bool {
+        let device = with_value!(self, t => t.device());
+        !device.is_autodiff() && device == Device::flex()
+    }
+
     /// The rank-2 tensor inside.
     ///
     /// # Errors
