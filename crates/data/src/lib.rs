@@ -59,6 +59,7 @@ pub mod glue;
 pub mod idx;
 pub mod image;
 pub mod mnist;
+mod parquet_guard;
 mod random;
 pub mod split;
 pub mod text;

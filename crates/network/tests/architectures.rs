@@ -1,22 +1,16 @@
 //! What is said of checkpoints and inputs that fit no architecture.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod common;
 
+use std::collections::BTreeMap;
+
+use common::assets;
 use network::{Checkpoint, DeviceChoice, Network, Precision, architectures, parity};
 
 /// A stored checkpoint, or a message and `None`.
 fn stored(file: &str) -> Option<Checkpoint> {
-    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets")
-    });
-    let path = folder.join("random_refs").join(file);
-    if !path.is_file() {
-        eprintln!("skipped: no {}; set INFORMED_REPAIR_ASSETS", path.display());
-        return None;
-    }
-    Some(Checkpoint::read(&path).unwrap())
+    let part = format!("random_refs/{file}");
+    Some(Checkpoint::read(&assets(&part)?.join(part)).unwrap())
 }
 
 const DISTILBERT: &str = "hf_distilbert_small.random.safetensors";

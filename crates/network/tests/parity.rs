@@ -1,30 +1,18 @@
 //! Logits and gradients against PyTorch's stored outputs and finite differences.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod common;
 
+use std::collections::BTreeMap;
+
+use common::assets;
 use network::{
     Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Network, Precision, Value, parity,
 };
 
-/// The folder of real weights, or a message and `None`.
-fn assets() -> Option<PathBuf> {
-    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets")
-    });
-    if folder.join("mlp/mnist").is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no `mlp/mnist` in {}; set INFORMED_REPAIR_ASSETS",
-        folder.display()
-    );
-    None
-}
-
 fn check_logits(device: DeviceChoice, precision: Precision) {
-    let Some(assets) = assets() else { return };
+    let Some(assets) = assets("mlp/mnist") else {
+        return;
+    };
     let device = match device.open() {
         Ok(device) => device,
         Err(error) => return eprintln!("skipped: {error}"),
@@ -75,7 +63,9 @@ const SMALL: [&str; 5] = [
 
 /// Every network of those named once, with two examples of its reference, in f64.
 fn each_network(names: &[&str], check: impl Fn(&str, &Network, Value)) {
-    let Some(assets) = assets() else { return };
+    let Some(assets) = assets("mlp/mnist") else {
+        return;
+    };
     let device = DeviceChoice::Flex.open().unwrap();
     for case in parity::CASES
         .iter()
@@ -237,7 +227,9 @@ fn loss_gradients_equal_finite_differences() {
 
 #[test]
 fn acas_xu_networks_read_and_write_their_own_units() {
-    let Some(assets) = assets() else { return };
+    let Some(assets) = assets("mlp/mnist") else {
+        return;
+    };
     let device = DeviceChoice::Flex.open().unwrap();
     let mut networks = 0;
     for entry in std::fs::read_dir(assets.join("mlp/acasxu")).unwrap() {

@@ -326,7 +326,7 @@ pub struct Severity(u8);
 
 impl Severity {
     /// The parameter of this severity, of those of severities 1 to 5.
-    fn of<T: Copy>(self, parameters: [T; 5]) -> T {
+    pub(crate) fn of<T: Copy>(self, parameters: [T; 5]) -> T {
         parameters[usize::from(self.0) - 1]
     }
 }

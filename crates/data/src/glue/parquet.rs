@@ -1,7 +1,6 @@
 //! Parquet files of the hub's `nyu-mll/glue`: flat columns of text and numbers.
 
 use std::fs::File;
-use std::panic::catch_unwind;
 use std::path::Path;
 
 use ::parquet::basic::Type;
@@ -14,6 +13,7 @@ use ::parquet::schema::types::SchemaDescriptor;
 use super::{Row, Rows, Task};
 use crate::DataError;
 use crate::error::shorten;
+use crate::parquet_guard::undamaged;
 use crate::text::Target;
 
 /// Values that are decoded at a time, which bounds what a wrong row count can allocate.
@@ -21,13 +21,7 @@ const CHUNK: usize = 4096;
 
 /// The rows of a file; the outer error concerns the whole file.
 pub(super) fn read(path: &Path, task: Task) -> Result<Rows, DataError> {
-    // The decoder of pages asserts what a damaged page can break. It works on nothing that outlives it.
-    catch_unwind(|| read_groups(path, task)).unwrap_or_else(|_| {
-        Err(DataError::Parquet {
-            path: path.to_owned(),
-            source: ParquetError::General("a page is damaged".to_owned()),
-        })
-    })
+    undamaged(path, || read_groups(path, task))
 }
 
 fn read_groups(path: &Path, task: Task) -> Result<Rows, DataError> {

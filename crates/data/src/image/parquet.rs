@@ -5,7 +5,6 @@
 //! or Snappy; another compression is a [`DataError::Parquet`].
 
 use std::fs::File;
-use std::panic::{UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use ::parquet::schema::types::Type;
 
 use super::source::{Encoded, ImageSource, check_indices};
 use crate::DataError;
+use crate::parquet_guard::undamaged;
 
 /// The columns that hold pictures and labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,19 +198,6 @@ impl ImageSource for ParquetImages {
             .map(|slot| slot.ok_or_else(missing))
             .collect()
     }
-}
-
-/// What `read` returns; the decoder of pages asserts what a damaged page can break.
-fn undamaged<T>(
-    path: &Path,
-    read: impl FnOnce() -> Result<T, DataError> + UnwindSafe,
-) -> Result<T, DataError> {
-    catch_unwind(read).unwrap_or_else(|_| {
-        Err(DataError::Parquet {
-            path: path.to_owned(),
-            source: ParquetError::General("a page is damaged".to_owned()),
-        })
-    })
 }
 
 /// What is read of a file when it is opened.

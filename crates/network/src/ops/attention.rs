@@ -6,7 +6,7 @@ use crate::ops::embedding::plane;
 use crate::{NetworkError, Value};
 
 /// What a score at padding loses: its exponential is 0 in f32 and f64.
-const PADDING: f64 = -1e30;
+const PADDING_LOSS: f64 = 1e30;
 
 /// The products of the matrices in the last two axes.
 pub(crate) fn matmul(
@@ -92,8 +92,8 @@ pub(crate) fn merge_heads(
 pub(crate) fn token_mask(x: &Value, at: &str) -> Result<Value, NetworkError> {
     let mask = plane(x, 1, at)?;
     let [batch, tokens] = mask.dims();
-    let loss = (mask - 1.0) * -PADDING;
-    Ok(Value::R4(loss.reshape([batch, 1, 1, tokens])))
+    let scores = (mask - 1.0) * PADDING_LOSS;
+    Ok(Value::R4(scores.reshape([batch, 1, 1, tokens])))
 }
 
 /// The features of one token.

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use network::{Checkpoint, Dtype, StoredTensor};
 
-use crate::{assert_refused, assert_same_tensors, assets, reference};
+use crate::common::assets;
+use crate::{assert_refused, assert_same_tensors, reference};
 
 fn tensor(name: &str, value: f32) -> StoredTensor {
     StoredTensor {
@@ -116,7 +117,9 @@ fn edits_keep_the_configuration() {
 
 #[test]
 fn real_checkpoints_bring_their_configuration() {
-    let Some(assets) = assets() else { return };
+    let Some(assets) = assets("squeezenet") else {
+        return;
+    };
     let folder = Checkpoint::read(&assets.join("distilbert_minilm_sst2")).unwrap();
     assert_eq!(folder.config().unwrap()["model_type"], "distilbert");
     let file = Checkpoint::read(&assets.join("random_refs/hf_distilbert_small.random.safetensors"))

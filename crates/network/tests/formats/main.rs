@@ -1,5 +1,7 @@
 //! Checkpoints in every file format: what they hold, and which damaged or malicious files are refused.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod folders;
 mod hostile;
 mod onnx;
@@ -14,22 +16,6 @@ fn reference(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/reference/formats")
         .join(name)
-}
-
-/// The folder of real weights, or a message and `None`.
-fn assets() -> Option<PathBuf> {
-    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets")
-    });
-    if folder.join("squeezenet").is_dir() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no `squeezenet` in {}; set INFORMED_REPAIR_ASSETS",
-        folder.display()
-    );
-    None
 }
 
 /// Panics where two checkpoints differ in a name, a dtype, a shape or a bit.

@@ -5,7 +5,8 @@ use std::path::Path;
 use network::{Checkpoint, DeviceChoice, Dtype, Network, Precision};
 use onnx_ir::{Message, ModelProto, NodeProto, TensorProto};
 
-use crate::{assert_refused, assert_same_tensors, assets, reference};
+use crate::common::assets;
+use crate::{assert_refused, assert_same_tensors, reference};
 
 /// SqueezeNet 1.1's convolutions in torchvision's names and in topological order.
 fn convolutions() -> Vec<String> {
@@ -101,7 +102,9 @@ fn a_squeezenet_of_the_model_zoo_gets_torchvision_names() {
 
 #[test]
 fn the_real_squeezenet_survives_the_model_zoos_form_bit_for_bit() {
-    let Some(assets) = assets() else { return };
+    let Some(assets) = assets("squeezenet") else {
+        return;
+    };
     let real = Checkpoint::read(&assets.join("squeezenet/squeezenet1_1.safetensors")).unwrap();
     let mut model = zoo();
     for (number, name) in convolutions().iter().enumerate() {

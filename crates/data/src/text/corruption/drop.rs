@@ -5,7 +5,6 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words;
-use super::of;
 use crate::corruption::Severity;
 
 pub(super) const SUMMARY: &str =
@@ -23,7 +22,7 @@ pub(super) fn drop(text: &str, severity: Severity, rng: &mut ChaCha8Rng) -> Opti
     if droppable.len() < 2 {
         return None;
     }
-    let wanted = words::count(of(severity, [0.05, 0.1, 0.2, 0.3, 0.4]), droppable.len());
+    let wanted = words::count(severity.of([0.05, 0.1, 0.2, 0.3, 0.4]), droppable.len());
     let order = words::shuffled(droppable.len(), rng);
     let mut dropped = vec![false; words.len()];
     for &word in &order[..wanted] {

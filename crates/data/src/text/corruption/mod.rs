@@ -190,11 +190,6 @@ impl TextCorruption {
     }
 }
 
-/// The parameter of a severity, of those of severities 1 to 5.
-fn of<T: Copy>(severity: Severity, parameters: [T; 5]) -> T {
-    parameters[usize::from(u8::from(severity)) - 1]
-}
-
 impl fmt::Display for TextCorruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -32,7 +32,6 @@ use rayon::prelude::*;
 use super::super::dataset::{TextExample, class_of};
 use super::super::tokenize::{Token, TokenBatch, Tokenizer};
 use super::super::words;
-use super::of;
 use crate::DataError;
 use crate::corruption::Severity;
 
@@ -149,7 +148,7 @@ impl<'a> Guide<'a> {
         let label = class_of(example)?;
         let mut changed = example.clone();
         let mut exchanged = Vec::new();
-        while exchanged.len() < of(severity, [1, 2, 3, 4, 5]) {
+        while exchanged.len() < severity.of([1, 2, 3, 4, 5]) {
             let tokens = self.tokenizer.align(changed.sentences())?;
             let gradient = self.gradient_of(&changed, label, tokens.len())?;
             let positions = replaceable(&changed, &tokens, &exchanged);

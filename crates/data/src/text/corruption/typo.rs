@@ -3,7 +3,6 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::super::words;
-use super::of;
 use crate::corruption::Severity;
 use crate::random;
 
@@ -20,7 +19,7 @@ pub(super) fn typo(text: &str, severity: Severity, rng: &mut ChaCha8Rng) -> Opti
         })
         .filter(|places| !places.is_empty())
         .collect();
-    let wanted = words::count(of(severity, [0.1, 0.2, 0.3, 0.45, 0.6]), places.len());
+    let wanted = words::count(severity.of([0.1, 0.2, 0.3, 0.45, 0.6]), places.len());
     let order = words::shuffled(places.len(), rng);
     let mut changes: Vec<_> = order[..wanted]
         .iter()
