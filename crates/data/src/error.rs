@@ -396,6 +396,27 @@ pub enum DataError {
         got: String,
     },
 
+    /// A labelled set is not what its reader or the network takes.
+    #[error("{}: {what}: expected {expected}, got {got}", path.display())]
+    Labelled {
+        /// The file or folder.
+        path: PathBuf,
+        /// Which part of it.
+        what: &'static str,
+        /// What was expected.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A safetensors file cannot be parsed.
+    #[error("{}: not a safetensors file that can be read", path.display())]
+    Batch {
+        /// The file.
+        path: PathBuf,
+        /// What the parser reported.
+        source: safetensors::SafeTensorError,
+    },
+
     /// A text has no target, or one of another kind.
     #[error("target of {example}: expected {expected}, got {got}")]
     Target {

@@ -46,6 +46,8 @@
 //! - sentences and sentence pairs: WordPiece token ids, and typos, swaps, drops, negations and
 //!   substitutions guided by a network ([`text`]);
 //! - the nine tasks of GLUE from TSV and parquet files, with their metrics ([`glue`]);
+//! - labelled sets in any of these formats, and in safetensors batches, as one network takes them
+//!   ([`labelled`]);
 //! - disjoint named splits and seeded samples that are the same on every platform ([`split`]).
 //!
 //! Not supported: other picture formats, augmentation, texts in other languages than English where a
@@ -58,6 +60,7 @@ mod error;
 pub mod glue;
 pub mod idx;
 pub mod image;
+pub mod labelled;
 pub mod mnist;
 mod parquet_guard;
 mod random;
@@ -68,5 +71,6 @@ pub use corruption::{Corruption, Severity};
 pub use dataset::{Dataset, ExampleId};
 pub use error::DataError;
 pub use image::{ImageFolder, ImageSource, ParquetImages, Preprocessing};
+pub use labelled::{Intake, LabelledSet};
 pub use split::{Splits, draw, sample};
 pub use text::{TextCorruption, TextDataset, TokenBatch, Tokenizer};

@@ -1,6 +1,7 @@
 //! The command line: flags, and what they do.
 //!
 //! Exit codes: 0 every trial ran, whatever its outcome; 1 an error while running; 2 bad usage or a bad plan.
+//! A single repair has two more, see [`repair_command`](crate::repair_command).
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use crate::error::{ExperimentError, Result};
 use crate::manifest::Manifest;
 use crate::plan::{DEFAULT_PLAN, Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::progress::Progress;
+use crate::repair_command::{self, Answer, RepairArguments};
 use crate::results::Results;
 use crate::run::{Done, Lab, execute as execute_trials, layers};
 use crate::store::{PLAN, RunDirectory, fresh_directory, latest_directory};
@@ -39,6 +41,7 @@ enum Command {
         /// The run directory
         run: PathBuf,
     },
+    Repair(Box<RepairArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -79,11 +82,16 @@ pub struct LabOptions {
 
 /// A command that is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    /// The short table.
-    pub table: String,
-    /// The run directory.
-    pub run: PathBuf,
+pub enum Finished {
+    /// A plan was run, or its report written again.
+    Run {
+        /// The short table.
+        table: String,
+        /// The run directory.
+        run: PathBuf,
+    },
+    /// A network was repaired, or not.
+    Repair(Answer),
 }
 
 /// Does what the command line says; `open` loads the networks and datasets of a plan.
@@ -99,6 +107,9 @@ pub fn execute(
     match cli.command {
         Some(Command::Report { run }) => report(run, vocabulary),
         Some(Command::Run(arguments)) => run(arguments, vocabulary, progress, open),
+        Some(Command::Repair(arguments)) => {
+            repair_command::execute(&arguments, progress).map(Finished::Repair)
+        }
         None => run(cli.run, vocabulary, progress, open),
     }
 }
@@ -139,7 +150,7 @@ fn run(
 fn report(run: PathBuf, vocabulary: &Vocabulary<'_>) -> Result<Finished> {
     let results = Results::read(&run, vocabulary)?;
     results.write(&run)?;
-    Ok(Finished {
+    Ok(Finished::Run {
         table: table::render(&results),
         run,
     })

@@ -149,6 +149,25 @@ pub enum ExperimentError {
         source: Cause,
     },
 
+    /// No input of a set needs a repair.
+    #[error("{path}: the network gets all {inputs} inputs right: nothing is to be repaired")]
+    NothingWrong {
+        /// The set.
+        path: PathBuf,
+        /// Its inputs.
+        inputs: usize,
+    },
+
+    /// A repair cannot be set up or run.
+    #[error("repair of layer {layer} failed")]
+    Repair {
+        /// The layer.
+        layer: String,
+        /// What it failed with.
+        #[source]
+        source: Cause,
+    },
+
     /// Scoring the layers for one repair set failed.
     #[error("layer selection for {set} failed")]
     #[diagnostic(help("every finished trial is kept; continue with --resume"))]
@@ -184,5 +203,15 @@ impl ExperimentError {
             path,
             source,
         }
+    }
+}
+
+/// Wraps what a preparation failed with.
+pub(crate) fn prepare<E: Into<Cause>>(
+    what: impl FnOnce() -> String,
+) -> impl FnOnce(E) -> ExperimentError {
+    |source| ExperimentError::Prepare {
+        what: what(),
+        source: source.into(),
     }
 }

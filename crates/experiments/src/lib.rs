@@ -26,7 +26,7 @@
 //!
 //! Supported: plans in TOML with diagnostics ([`plan`]); runs on several threads that can be killed and
 //! resumed ([`run`], [`store`]); CSV tables, a terminal table and a one-file HTML report ([`results`],
-//! [`mod@report`], [`table`]).
+//! [`mod@report`], [`table`]); the repair of one network in a file on sets in files ([`repair_command`]).
 //!
 //! Not supported: distributing one run over machines; splits that share an image of one file; labels other
 //! than classes.
@@ -44,6 +44,7 @@ pub mod plan;
 pub mod progress;
 pub mod record;
 pub mod regret;
+pub mod repair_command;
 pub mod report;
 pub mod results;
 pub mod run;

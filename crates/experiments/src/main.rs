@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{self, Cli};
+use experiments::cli::{self, Cli, Finished};
 use experiments::laboratory::{self, HeapCounter, Laboratory};
 use experiments::progress::Progress;
 use peak_alloc::PeakAlloc;
@@ -29,10 +29,14 @@ fn main() -> ExitCode {
         |plan, options| Ok(Box::new(Laboratory::open(plan, options, Some(heap))?)),
     );
     match finished {
-        Ok(finished) => {
-            println!("{}", finished.table.trim_end());
-            println!("report: {}", finished.run.join("report.html").display());
+        Ok(Finished::Run { table, run }) => {
+            println!("{}", table.trim_end());
+            println!("report: {}", run.join("report.html").display());
             ExitCode::SUCCESS
+        }
+        Ok(Finished::Repair(answer)) => {
+            println!("{}", answer.text);
+            ExitCode::from(answer.verdict.exit_code())
         }
         Err(error) => {
             let code = error.exit_code();

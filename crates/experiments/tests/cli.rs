@@ -49,8 +49,11 @@ fn a_run_leaves_every_file_and_the_report_can_be_written_again() {
         },
     )
     .unwrap();
-    assert_eq!(finished.run, out);
-    assert!(finished.table.contains("brute-force"), "{}", finished.table);
+    let Finished::Run { table, run } = finished else {
+        panic!("{finished:?}")
+    };
+    assert_eq!(run, out);
+    assert!(table.contains("brute-force"), "{table}");
     let written = ["results.csv", "heuristics.csv", "report.html"];
     for file in written
         .iter()
@@ -170,7 +173,7 @@ fn bad_usage_and_bad_plans_exit_with_2() {
         ),
         (&["--jobs", "0"], "--jobs"),
         (&["--device", "abacus"], "flex"),
-        (&["repair"], "repair"),
+        (&["mend"], "mend"),
     ];
     for (arguments, text) in cases {
         let output = Command::new(env!("CARGO_BIN_EXE_experiments"))

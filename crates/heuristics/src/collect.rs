@@ -145,7 +145,7 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
     let counts = [
         (
             "numbers in the guard inputs",
-            guard_labels.len() * set.example,
+            guard_labels.len() * set.example(),
             inputs.len(),
         ),
         (
@@ -153,33 +153,12 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
             set.inputs.len(),
             clean.map_or(set.inputs.len(), <[f32]>::len),
         ),
-        (
-            "layers of the guard moments",
-            network.layers().len(),
-            moments.layers.len(),
-        ),
     ];
-    let widths = network
-        .layers()
-        .iter()
-        .zip(&moments.layers)
-        .flat_map(|(layer, moments)| {
-            [
-                (
-                    "input features of the guard moments",
-                    layer.inputs + 1,
-                    moments.inputs.nrows(),
-                ),
-                (
-                    "output features of the guard moments",
-                    layer.outputs,
-                    moments.outputs.nrows(),
-                ),
-            ]
-        });
+    for layer in network.layers() {
+        moments.layer(layer)?;
+    }
     match counts
         .into_iter()
-        .chain(widths)
         .find(|(_, expected, got)| expected != got)
     {
         Some((what, expected, got)) => Err(HeuristicError::Count {

@@ -1,9 +1,9 @@
 //! The first-order repair of a layer: what it costs, breaks and moves.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par, Side};
 use network::{Activation, Layer, Mode, NodeId, Op};
-use repair::{Change, GuardMoments, Metric, Suffix, first_order};
+use repair::{Affine, Change, GuardMoments, MAX_MEMORY, Metric, Suffix, first_order};
 
 use crate::HeuristicError;
 use crate::collect::Stopwatch;
@@ -18,10 +18,11 @@ pub(crate) fn estimate(
     layer: &Layer,
     watch: &mut Stopwatch,
 ) -> Result<(Option<FirstOrderStatistics>, f64), HeuristicError> {
-    let suffix = Suffix::new(subject.network, layer, &subject.set.inputs, false)?;
-    let metric = Metric::guarded(layer, &[], subject.moments, subject.damping)?;
-    let found = first_order(&suffix, &metric, subject.set)?;
-    let guard_change = guard_change(subject.moments, layer, &found.change);
+    let layers = std::slice::from_ref(layer);
+    let suffix = Suffix::new(subject.network, layers, subject.set, false)?;
+    let metric = Metric::guarded(suffix.layers(), subject.moments, subject.damping)?;
+    let found = first_order(&suffix, &metric, subject.set, MAX_MEMORY)?;
+    let guard_change = guard_change(subject.moments, &suffix.layers()[0], &found.change)?;
     watch.lap(Phase::FirstOrder);
     // An infinite cost comes with no change: its other numbers would look like the best.
     let statistics = if found.cost.is_finite() {
@@ -40,38 +41,32 @@ pub(crate) fn estimate(
     Ok((statistics, log_condition))
 }
 
-/// tr(G Δ A Δᵀ), the undamped guard metric of a change.
-fn guard_change(moments: &GuardMoments, layer: &Layer, change: &Change) -> f64 {
-    let moments = &moments.layers[layer.index];
-    let (p, m) = (layer.outputs, layer.inputs + 1);
-    let entries: Vec<f64> = change.interleaved().take(p * m).collect();
-    let delta = MatRef::from_row_major_slice(&entries, p, m);
-    let mut product = vec![0.0; p * m];
-    let mut right = MatMut::from_row_major_slice_mut(&mut product, p, m);
-    matmul(
-        right.as_mut(),
-        Accum::Replace,
-        delta,
-        moments.inputs.as_ref(),
-        1.0,
-        Par::Seq,
-    );
-    let mut inner = Mat::<f64>::zeros(p, p);
-    matmul(
-        inner.as_mut(),
-        Accum::Replace,
-        right.as_ref(),
-        delta.transpose(),
-        1.0,
-        Par::Seq,
-    );
-    (0..p)
-        .map(|i| {
-            (0..p)
-                .map(|j| moments.outputs[(i, j)] * inner[(j, i)])
-                .sum::<f64>()
-        })
-        .sum()
+/// Σ tr(G Δ A Δᵀ) over the groups, the undamped guard metric of a change.
+fn guard_change(
+    moments: &GuardMoments,
+    affine: &Affine,
+    change: &Change,
+) -> Result<f64, HeuristicError> {
+    let (p, width) = (affine.group_outputs(), affine.width());
+    let matrix = affine.matrix(change);
+    let groups = matrix.chunks_exact((p * width).max(1));
+    let found = moments.layer(affine.layer())?.groups.iter().zip(groups);
+    let sum = found.map(|(moments, entries)| {
+        let delta = MatRef::from_row_major_slice(entries, p, width);
+        let moved = product(delta, moments.inputs.as_ref());
+        let inner = product(moved.as_ref(), delta.transpose());
+        product(moments.outputs.as_ref(), inner.as_ref())
+            .diagonal()
+            .column_vector()
+            .sum()
+    });
+    Ok(sum.sum())
+}
+
+fn product(left: MatRef<'_, f64>, right: MatRef<'_, f64>) -> Mat<f64> {
+    let mut product = Mat::zeros(left.nrows(), right.ncols());
+    matmul(product.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
+    product
 }
 
 /// Share of the units behind the layer, over the repair points, whose linear
@@ -93,8 +88,8 @@ fn broken_pieces(suffix: &Suffix<'_>, change: &Change) -> Result<Option<f64>, He
         return Ok(None);
     }
     let sources: Vec<NodeId> = behind.iter().map(|&(source, _)| source).collect();
-    let before = suffix.evaluate(None, Mode::Free, &sources)?;
-    let after = suffix.evaluate(Some(change), Mode::Free, &sources)?;
+    let before = suffix.evaluate(&suffix.at(None)?, None, Mode::Free, &sources)?;
+    let after = suffix.evaluate(&suffix.at(Some(change))?, None, Mode::Free, &sources)?;
     let (mut units, mut broken) = (0usize, 0usize);
     for (source, activation) in behind {
         for (&z, &moved) in before[&source].iter().zip(&after[&source]) {

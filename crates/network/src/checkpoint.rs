@@ -223,6 +223,19 @@ impl Checkpoint {
             .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))
     }
 
+    /// Rounds numbers to the dtype in which a tensor is stored.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::tensor`].
+    pub fn round(&self, name: &str, numbers: &mut [f64]) -> Result<(), NetworkError> {
+        let dtype = self.info(name)?.dtype;
+        let rounded = formats::encode(numbers, dtype)
+            .and_then(|bytes| formats::decode(&bytes, dtype))
+            .ok_or_else(|| self.dtype_error(name, FLOATS, dtype))?;
+        numbers.copy_from_slice(&rounded);
+        Ok(())
+    }
+
     /// The numbers of a tensor of 64-bit integers in row-major order.
     ///
     /// # Errors

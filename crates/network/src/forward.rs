@@ -8,7 +8,9 @@ use rayon::prelude::*;
 use crate::graph::{Layer, NodeId};
 use crate::network::Network;
 use crate::ops::{Op, attention, join, linear, patches, pool, softmax};
-use crate::{NetworkError, Piece, Value};
+use crate::pattern::no_piece;
+use crate::surrogate::{self, Surrogate};
+use crate::{NetworkError, Pattern, Value};
 
 /// The values with which a run can be resumed at a layer: those of the nodes in
 /// front of it that it or a later node reads.
@@ -22,8 +24,11 @@ pub struct Cut {
 }
 
 impl Cut {
-    pub(crate) fn values(&self) -> BTreeMap<NodeId, Value> {
-        self.live.clone()
+    /// The values behind the layer, with `z` as its output.
+    pub(crate) fn resumed(&self, z: Value) -> BTreeMap<NodeId, Value> {
+        let mut values = self.live.clone();
+        values.insert(self.node, z);
+        values
     }
 
     /// The cut of the examples at `indices` (repeats allowed), in that order.
@@ -40,71 +45,41 @@ impl Cut {
     }
 }
 
-/// An activation pattern: the slope of every activation after a layer, per
-/// example. It picks one linear piece of the network per example.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    slopes: BTreeMap<NodeId, Value>,
-    pieces: BTreeMap<NodeId, Vec<Piece>>,
-}
+/// The nodes whose values are asked for; the others are dropped after their last reader.
+pub(crate) type Keep = BTreeSet<NodeId>;
 
-impl Pattern {
-    /// The activation nodes with their pieces, example-major: entry
-    /// `example * width + unit` belongs to that unit of that node's source.
-    pub fn pieces(&self) -> &BTreeMap<NodeId, Vec<Piece>> {
-        &self.pieces
-    }
-
-    /// The pattern of the examples at `indices`.
-    pub fn select(&self, indices: &[usize]) -> Self {
-        let pieces = self.pieces.iter().map(|(&id, pieces)| {
-            let batch = self.slopes[&id].batch();
-            let width = pieces.len() / batch.max(1);
-            let chosen = indices
-                .iter()
-                .flat_map(|&i| pieces[i * width..(i + 1) * width].iter().copied());
-            (id, chosen.collect())
-        });
-        Self {
-            slopes: self
-                .slopes
-                .iter()
-                .map(|(&id, value)| (id, value.select(indices)))
-                .collect(),
-            pieces: pieces.collect(),
-        }
-    }
-}
-
-/// Which values of a pass are asked for; the others are dropped after their last reader.
-#[derive(Debug)]
-pub(crate) enum Keep {
-    /// Every node's.
-    All,
-    /// Those of some nodes.
-    Only(BTreeSet<NodeId>),
-}
-
-impl Keep {
-    pub(crate) fn only(nodes: impl IntoIterator<Item = NodeId>) -> Self {
-        Self::Only(nodes.into_iter().collect())
-    }
-
-    fn contains(&self, node: NodeId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(nodes) => nodes.contains(&node),
-        }
-    }
-}
-
-/// How activations are evaluated.
+/// How activations and max-pools are evaluated.
 #[derive(Clone, Copy, Debug)]
 pub enum Mode<'a> {
     /// As the functions they are.
     Free,
     /// As the linear pieces of a pattern.
     Frozen(&'a Pattern),
+    /// As the functions they are, but for each row's dead output, which its surrogate replaces.
+    Woken(&'a [Option<Surrogate>]),
+}
+
+impl Mode<'_> {
+    /// The number of examples that it is for; `None` when it fits all batches.
+    fn examples(&self) -> Option<usize> {
+        match self {
+            Self::Free => None,
+            Self::Frozen(pattern) => pattern.examples(),
+            Self::Woken(surrogates) => Some(surrogates.len()),
+        }
+    }
+
+    /// Runs something in the mode of some of the examples.
+    fn narrowed<T>(self, rows: Range<usize>, run: impl FnOnce(Mode<'_>) -> T) -> T {
+        match self {
+            Self::Free => run(Mode::Free),
+            Self::Frozen(pattern) => {
+                let rows: Vec<usize> = rows.collect();
+                run(Mode::Frozen(&pattern.select(&rows)))
+            }
+            Self::Woken(surrogates) => run(Mode::Woken(&surrogates[rows])),
+        }
+    }
 }
 
 /// What a layer reads and writes for a batch.
@@ -123,9 +98,7 @@ impl Network {
     /// [`NetworkError::Shape`] when `x` does not fit the network.
     pub fn forward(&self, x: Value) -> Result<Value, NetworkError> {
         let output = self.graph().output();
-        let start = BTreeMap::from([(0, x)]);
-        let nodes = 1..self.graph().nodes().len();
-        let mut values = self.evaluate_plain(start, nodes, &Keep::only([output]))?;
+        let mut values = self.evaluate_free(BTreeMap::from([(0, x)]), 1..output + 1, [output])?;
         take(&mut values, output)
     }
 
@@ -140,10 +113,8 @@ impl Network {
             let input = self.graph().nodes()[layer.node].sources[0];
             [input, layer.node]
         });
-        let keep = Keep::only(seen.chain([output]));
         let start = BTreeMap::from([(0, x)]);
-        let nodes = 1..self.graph().nodes().len();
-        let mut values = self.evaluate_plain(start, nodes, &keep)?;
+        let mut values = self.evaluate_free(start, 1..output + 1, seen.chain([output]))?;
         let traces = self
             .layers()
             .iter()
@@ -165,9 +136,8 @@ impl Network {
     pub fn run_until(&self, layer: &Layer, x: Value) -> Result<Cut, NetworkError> {
         let live = self.graph().frontier(layer.node);
         let input = self.graph().nodes()[layer.node].sources[0];
-        let keep = Keep::only(live.iter().copied().chain([input]));
-        let start = BTreeMap::from([(0, x)]);
-        let values = self.evaluate_plain(start, 1..layer.node, &keep)?;
+        let keep = live.iter().copied().chain([input]);
+        let values = self.evaluate_free(BTreeMap::from([(0, x)]), 1..layer.node, keep)?;
         Ok(Cut {
             node: layer.node,
             input: get(&values, input)?.clone(),
@@ -178,23 +148,35 @@ impl Network {
         })
     }
 
+    /// The output z of the layer at the cut, `[batch, .., p]`.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn layer_output(&self, cut: &Cut) -> Result<Value, NetworkError> {
+        let nodes = cut.node..cut.node + 1;
+        let mut values = self.evaluate_free(cut.live.clone(), nodes, [cut.node])?;
+        take(&mut values, cut.node)
+    }
+
     /// Resumes a run in front of the layer at which it was cut.
     ///
     /// # Errors
     /// As [`Network::forward`].
     pub fn resume(&self, cut: &Cut) -> Result<Value, NetworkError> {
         let output = self.graph().output();
-        let nodes = cut.node..self.graph().nodes().len();
-        let mut values = self.evaluate_plain(cut.live.clone(), nodes, &Keep::only([output]))?;
+        let mut values = self.evaluate_free(cut.live.clone(), cut.node..output + 1, [output])?;
         take(&mut values, output)
     }
 
     /// Resumes a run behind the layer at which it was cut, with `z` as the
     /// layer's output. Returns the values of `wanted` nodes; `offsets` are added
-    /// to the outputs of later layers (a changed bias).
+    /// to the outputs of later layers (a changed bias): to the channels of
+    /// convolutions and batch norms, to the features of other nodes.
     ///
     /// # Errors
-    /// As [`Network::forward`].
+    /// [`NetworkError::Shape`] as [`Network::forward`], and when a pattern or surrogates are
+    /// those of another number of examples; [`NetworkError::Unknown`] when a wanted node lies
+    /// in front of the cut and nothing behind it reads it.
     pub fn resume_with(
         &self,
         cut: &Cut,
@@ -203,109 +185,117 @@ impl Network {
         mode: Mode<'_>,
         wanted: &[NodeId],
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
-        let mut start = cut.live.clone();
-        start.insert(cut.node, z);
-        let keep = Keep::only(wanted.iter().copied());
-        let mut values = self.evaluate(start, cut.node + 1, mode, &keep, |id, value| {
-            shifted(id, value, offsets)
-        })?;
-        wanted
-            .iter()
-            .map(|&id| Ok((id, take(&mut values, id)?)))
-            .collect()
+        let last = wanted.iter().copied().max().unwrap_or_default();
+        let (nodes, keep) = (self.behind(cut, last), wanted.iter().copied().collect());
+        self.evaluate(cut.resumed(z), nodes, mode, offsets, &keep)
     }
 
-    /// The activation pattern behind the cut, with `z` as the layer's output.
+    /// The nodes behind a cut, up to `last` where that is a node.
+    pub(crate) fn behind(&self, cut: &Cut, last: NodeId) -> Range<NodeId> {
+        cut.node + 1..last.min(self.graph().output()) + 1
+    }
+
+    /// The inputs h of `layers` behind the cut, in their order, with `z` as the output of the
+    /// layer at the cut.
     ///
     /// # Errors
-    /// [`NetworkError::NoLinearPiece`] when an activation has none there;
-    /// [`NetworkError::Shape`] as [`Network::forward`].
-    pub fn pattern(&self, cut: &Cut, z: Value) -> Result<Pattern, NetworkError> {
-        let mut start = cut.live.clone();
-        start.insert(cut.node, z);
-        let values = self.evaluate(start, cut.node + 1, Mode::Free, &Keep::All, |_, value| {
-            Ok(value)
-        })?;
-        let (mut slopes, mut pieces) = (BTreeMap::new(), BTreeMap::new());
-        for (id, node) in self.graph().nodes().iter().enumerate().skip(cut.node + 1) {
-            let no_piece = |example| NetworkError::NoLinearPiece {
-                node: node.name.clone(),
-                op: node.op.name().to_owned(),
-                example,
-            };
-            match &node.op {
-                op if op.is_affine() => {}
-                Op::Activation(activation) => {
-                    let source = get(&values, node.sources[0])?;
-                    let z = source.to_vec()?;
-                    let width = z.len() / source.batch().max(1);
-                    let found = z
-                        .iter()
-                        .enumerate()
-                        .map(|(i, &z)| activation.piece(z).ok_or_else(|| no_piece(i / width)))
-                        .collect::<Result<Vec<Piece>, _>>()?;
-                    let slope: Vec<f64> = found.iter().map(|piece| piece.slope).collect();
-                    slopes.insert(
-                        id,
-                        Value::from_f64(&slope, &source.shape(), self.device(), self.precision())?,
-                    );
-                    pieces.insert(id, found);
-                }
-                _ => return Err(no_piece(0)),
-            }
-        }
-        Ok(Pattern { slopes, pieces })
+    /// As [`Network::resume_with`].
+    pub fn inputs_behind(
+        &self,
+        cut: &Cut,
+        z: Value,
+        layers: &[Layer],
+    ) -> Result<Vec<Value>, NetworkError> {
+        let source = |layer: &Layer| self.graph().nodes()[layer.node].sources[0];
+        let wanted: Vec<NodeId> = layers.iter().map(source).collect();
+        let values = self.resume_with(cut, z, &BTreeMap::new(), Mode::Free, &wanted)?;
+        wanted.iter().map(|&id| get(&values, id).cloned()).collect()
     }
 
-    /// Evaluates a range of nodes as the functions they are. On the CPU images and token
-    /// sequences are evaluated one by one, on all threads: an example's values stay in the
-    /// caches, and no thread waits for another between two nodes.
-    fn evaluate_plain(
+    /// Evaluates a range of nodes as the functions they are; the values of those in `keep`.
+    fn evaluate_free(
         &self,
         values: BTreeMap<NodeId, Value>,
         nodes: Range<NodeId>,
+        keep: impl IntoIterator<Item = NodeId>,
+    ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
+        let keep = keep.into_iter().collect();
+        self.evaluate(values, nodes, Mode::Free, &BTreeMap::new(), &keep)
+    }
+
+    /// Evaluates a range of nodes; the values of those in `keep`.
+    fn evaluate(
+        &self,
+        values: BTreeMap<NodeId, Value>,
+        nodes: Range<NodeId>,
+        mode: Mode<'_>,
+        offsets: &BTreeMap<NodeId, Value>,
         keep: &Keep,
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
+        let parts = self.by_example(values, mode, |_, values, mode| {
+            let shift = |id, value| self.shifted(id, value, offsets);
+            let mut values = self.evaluate_nodes(values, nodes.clone(), mode, keep, shift)?;
+            keep.iter()
+                .map(|&id| Ok((id, take(&mut values, id)?)))
+                .collect::<Result<BTreeMap<_, _>, NetworkError>>()
+        })?;
+        concat(parts)
+    }
+
+    /// Runs something on every example apart, or on the whole batch: on the CPU images and token
+    /// sequences one by one, on all threads, since an example's values then stay in the caches,
+    /// and no thread waits for another between two nodes. `run` is given the examples' indices,
+    /// their values and their mode; the results come in the order of the examples.
+    pub(crate) fn by_example<T: Send>(
+        &self,
+        values: BTreeMap<NodeId, Value>,
+        mode: Mode<'_>,
+        run: impl Fn(Range<usize>, BTreeMap<NodeId, Value>, Mode<'_>) -> Result<T, NetworkError> + Sync,
+    ) -> Result<Vec<T>, NetworkError> {
         let batch = values.values().next().map_or(0, Value::batch);
-        let flat = self.graph().input_shape().len() == 1;
-        let on_cpu = values.values().all(Value::is_plain_flex);
-        if flat || batch < 2 || !on_cpu {
-            return self.evaluate_nodes(values, nodes, Mode::Free, keep, |_, value| Ok(value));
+        if let Some(examples) = mode.examples().filter(|&examples| examples != batch) {
+            let expected = format!("{batch} examples");
+            return Err(NetworkError::shape("mode", expected, &[examples]));
         }
-        let examples = (0..batch)
+        let flat = self.graph().input_shape().len() == 1;
+        let separable = |value: &Value| value.is_plain_flex() && value.batch() == batch;
+        let on_cpu = !self.device().is_autodiff() && values.values().all(separable);
+        if flat || batch < 2 || !on_cpu || std::env::var_os("ONE_BATCH").is_some() {
+            return Ok(vec![run(0..batch, values, mode)?]);
+        }
+        (0..batch)
             .into_par_iter()
             .map(|example| {
+                let rows = example..example + 1;
                 let one = values
                     .iter()
-                    .map(|(&id, value)| (id, value.example(example)));
-                self.evaluate_nodes(one.collect(), nodes.clone(), Mode::Free, keep, |_, v| Ok(v))
+                    .map(|(&id, value)| (id, value.rows(rows.clone())));
+                let one = one.collect();
+                mode.narrowed(rows.clone(), |mode| run(rows, one, mode))
             })
-            .collect::<Result<Vec<_>, NetworkError>>()?;
-        let mut columns: BTreeMap<NodeId, Vec<Value>> = BTreeMap::new();
-        for (id, value) in examples.into_iter().flatten() {
-            columns.entry(id).or_default().push(value);
-        }
-        columns
-            .into_iter()
-            .map(|(id, values)| Ok((id, Value::concat(values, "examples")?)))
             .collect()
     }
 
-    /// Evaluates the nodes from `first` on; `visit` may replace each value.
-    pub(crate) fn evaluate(
+    /// The value of a node plus the offset of its features or channels, if it has one.
+    pub(crate) fn shifted(
         &self,
-        values: BTreeMap<NodeId, Value>,
-        first: NodeId,
-        mode: Mode<'_>,
-        keep: &Keep,
-        visit: impl FnMut(NodeId, Value) -> Result<Value, NetworkError>,
-    ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
-        self.evaluate_nodes(values, first..self.graph().nodes().len(), mode, keep, visit)
+        id: NodeId,
+        value: Value,
+        offsets: &BTreeMap<NodeId, Value>,
+    ) -> Result<Value, NetworkError> {
+        match (offsets.get(&id), &self.graph().nodes()[id].op) {
+            (Some(Value::R1(offset)), Op::Conv2d(_) | Op::BatchNorm(_)) => {
+                value.add_to_channels(offset)
+            }
+            (Some(Value::R1(offset)), _) => value.add_to_features(offset),
+            (Some(other), _) => Err(NetworkError::shape("bias offset", "[*]", &other.shape())),
+            (None, _) => Ok(value),
+        }
     }
 
     /// Evaluates a range of nodes. A value that is not kept is given up to its last reader, so
     /// that memory stays bounded and the reader may work in place.
-    fn evaluate_nodes(
+    pub(crate) fn evaluate_nodes(
         &self,
         mut values: BTreeMap<NodeId, Value>,
         nodes: Range<NodeId>,
@@ -318,7 +308,7 @@ impl Network {
             let mut operands = Vec::with_capacity(sources.len());
             for (position, &source) in sources.iter().enumerate() {
                 let again = sources[position + 1..].contains(&source);
-                let last = !again && self.is_last_reader(id, source) && !keep.contains(source);
+                let last = !again && self.is_last_reader(id, source) && !keep.contains(&source);
                 operands.push(match last {
                     true => take(&mut values, source)?,
                     false => get(&values, source)?.clone(),
@@ -347,15 +337,10 @@ impl Network {
                 NetworkError::shape(at, format!("an operand for {}", node.op.name()), &[found])
             })
         };
-        if let (Op::Activation(_), Mode::Frozen(pattern)) = (&node.op, mode) {
-            return operand()?.mul(get(&pattern.slopes, id)?.clone(), at);
-        }
-        if matches!(mode, Mode::Frozen(_)) && !node.op.is_affine() {
-            return Err(NetworkError::NoLinearPiece {
-                node: node.name.clone(),
-                op: node.op.name().to_owned(),
-                example: 0,
-            });
+        if let (Mode::Frozen(pattern), false) = (mode, node.op.is_affine()) {
+            return pattern
+                .forward(id, operand()?, self.device(), self.precision(), at)
+                .unwrap_or_else(|| Err(no_piece(node, 0)));
         }
         match &node.op {
             Op::Input => operand(),
@@ -381,7 +366,12 @@ impl Network {
                 self.vector(&op.range)?,
                 at,
             ),
-            Op::Activation(activation) => Ok(activation.forward(operand()?)),
+            Op::Activation(activation) => match mode {
+                Mode::Woken(surrogates) if surrogate::wakes(surrogates, id) => {
+                    self.wake(id, operand()?, surrogates)
+                }
+                _ => Ok(activation.forward(operand()?)),
+            },
             Op::Softmax => Ok(softmax::forward(operand()?)),
             Op::MaxPool(op) => op.forward(operand()?, at),
             Op::GlobalAveragePool => pool::global_average(operand()?, at),
@@ -405,24 +395,28 @@ impl Network {
     }
 }
 
-/// The value of a node plus the offset of its features, if it has one.
-pub(crate) fn shifted(
-    id: NodeId,
-    value: Value,
-    offsets: &BTreeMap<NodeId, Value>,
-) -> Result<Value, NetworkError> {
-    match offsets.get(&id) {
-        Some(Value::R1(offset)) => value.add_to_features(offset),
-        Some(other) => Err(NetworkError::shape("bias offset", "[*]", &other.shape())),
-        None => Ok(value),
+/// The values of all parts of a batch, one part after the other.
+pub(crate) fn concat(
+    parts: Vec<BTreeMap<NodeId, Value>>,
+) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
+    let mut columns: BTreeMap<NodeId, Vec<Value>> = BTreeMap::new();
+    for (id, value) in parts.into_iter().flatten() {
+        columns.entry(id).or_default().push(value);
     }
+    columns
+        .into_iter()
+        .map(|(id, values)| Ok((id, Value::concat(values, "examples")?)))
+        .collect()
 }
 
 pub(crate) fn get(values: &BTreeMap<NodeId, Value>, id: NodeId) -> Result<&Value, NetworkError> {
     values.get(&id).ok_or_else(|| missing(id))
 }
 
-fn take(values: &mut BTreeMap<NodeId, Value>, id: NodeId) -> Result<Value, NetworkError> {
+pub(crate) fn take(
+    values: &mut BTreeMap<NodeId, Value>,
+    id: NodeId,
+) -> Result<Value, NetworkError> {
     values.remove(&id).ok_or_else(|| missing(id))
 }
 

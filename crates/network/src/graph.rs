@@ -182,6 +182,21 @@ impl Graph {
         layers
     }
 
+    /// Whether an output depends on one channel of the layer's output alone, that of its own
+    /// number: no node behind the layer that depends on it mixes channels.
+    pub fn is_channelwise_behind(&self, layer: &Layer) -> bool {
+        let mut reached = BTreeSet::from([layer.node]);
+        for (id, node) in self.nodes.iter().enumerate().skip(layer.node + 1) {
+            if node.sources.iter().any(|source| reached.contains(source)) {
+                if !node.op.is_channelwise() {
+                    return false;
+                }
+                reached.insert(id);
+            }
+        }
+        true
+    }
+
     /// For every node the last one that reads it; itself when none does.
     pub(crate) fn last_readers(&self) -> Vec<NodeId> {
         let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();

@@ -35,8 +35,7 @@
 //! and `wgpu` devices, chosen at run time. Checkpoints in safetensors, PyTorch and ONNX files, in
 //! f16, bf16, f32 and f64; the architecture is told from the tensors ([`architectures`]).
 //!
-//! Not supported: frozen patterns through max-pools; training of batch-norm moments; quantised
-//! weights.
+//! Not supported: training of batch-norm moments; quantised weights.
 
 pub mod architectures;
 mod checkpoint;
@@ -51,20 +50,24 @@ pub mod mobilevit;
 mod network;
 pub mod ops;
 pub mod parity;
+mod pattern;
 mod sensitivity;
 pub mod squeezenet;
+mod surrogate;
 mod value;
 
 pub use checkpoint::Checkpoint;
 pub use device::{DeviceChoice, Precision};
 pub use error::NetworkError;
 pub use formats::StoredTensor;
-pub use forward::{Cut, LayerTrace, Mode, Pattern};
+pub use forward::{Cut, LayerTrace, Mode};
 pub use graph::{Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
 pub use network::{Network, Parameter};
-pub use ops::Op;
 pub use ops::activation::{Activation, Piece};
+pub use ops::{Conv2d, Op};
+pub use pattern::{Pattern, Pieces, Winners};
 pub use sensitivity::Target;
+pub use surrogate::Surrogate;
 pub use value::Value;
 
 /// The element type of a stored tensor.

@@ -169,6 +169,12 @@ impl Network {
             })
     }
 
+    /// Whether output c depends on channel c of the layer's output alone: the last linear layer,
+    /// SqueezeNet's last convolution.
+    pub fn is_channelwise_behind(&self, layer: &Layer) -> bool {
+        self.graph().is_channelwise_behind(layer)
+    }
+
     /// The number of outputs: what the last layer on the way to the output gives.
     pub fn classes(&self) -> usize {
         self.layers().last().map_or(0, |layer| layer.outputs)

@@ -1,15 +1,17 @@
 //! Output sensitivities δ: how a scalar of each example changes with a layer's
-//! output, for a whole batch in one backward pass.
+//! output, for a whole batch.
 //!
 //! Batch elements do not mix, so the gradient of `Σ_r s_r · value_r` with
 //! respect to the layer's output holds, in its r-th row, the sensitivity of the
-//! r-th scalar alone.
+//! r-th scalar alone: a backward pass serves any number of rows. Rows of images
+//! and token sequences have backward passes of their own, on all threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-use crate::forward::{Cut, Keep, Mode, get, shifted};
+use crate::forward::{Cut, Keep, Mode, concat, get, take};
 use crate::graph::NodeId;
 use crate::network::Network;
 use crate::value::with_value;
@@ -31,27 +33,31 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Shape`] when `x` or `selector` do not fit the network.
     pub fn sensitivities(&self, x: Value, selector: Value) -> Result<Vec<Value>, NetworkError> {
-        let mut probes = BTreeMap::new();
-        let keep = Keep::only([self.graph().output()]);
+        let (at, batch) = ("output selector", x.batch());
+        if selector.batch() != batch {
+            let expected = format!("[{batch}, *]");
+            return Err(NetworkError::shape(at, expected, &selector.shape()));
+        }
+        let layers: BTreeSet<NodeId> = self.layers().iter().map(|layer| layer.node).collect();
+        let output = self.graph().output();
         let start = BTreeMap::from([(0, x)]);
-        let values = self.evaluate(start, 1, Mode::Free, &keep, |id, value| {
-            if !self.layers().iter().any(|layer| layer.node == id) {
-                return Ok(value);
-            }
-            // The gradient of an inner value is that of a zero added to it.
-            let probe = value.zeros_like().leaf();
-            probes.insert(id, probe.clone());
-            value.add(probe, "probe")
+        let parts = self.by_example(start, Mode::Free, |rows, start, mode| {
+            let mut leaves = Leaves::default();
+            let (nodes, keep) = (1..output + 1, Keep::from([output]));
+            let values = self.evaluate_nodes(start, nodes, mode, &keep, |id, value| {
+                if layers.contains(&id) {
+                    return leaves.probe(id, value);
+                }
+                Ok(value)
+            })?;
+            let outputs = get(&values, output)?.clone();
+            let selected = outputs.mul(selector.rows(rows), at)?;
+            Ok(leaves.gradients(with_value!(selected, t => t.sum())))
         })?;
-        let output = get(&values, self.graph().output())?.clone();
-        let loss = output.mul(selector, "output selector")?;
-        let gradients = with_value!(loss, t => t.sum().backward());
+        let found = concat(parts)?;
         self.layers()
             .iter()
-            .map(|layer| {
-                let probe = get(&probes, layer.node)?;
-                gradient(probe, &gradients).map_or_else(|| Ok(probe.zeros_like()), Ok)
-            })
+            .map(|layer| get(&found, layer.node).cloned())
             .collect()
     }
 
@@ -67,56 +73,58 @@ impl Network {
         x: Value,
         labels: &[usize],
     ) -> Result<Value, NetworkError> {
-        let batch = x.batch();
-        let mut leaf = None;
-        let mut start = BTreeMap::from([(0, x)]);
-        if node == 0 {
-            leaf = start.get(&0).map(Value::leaf);
-            start.extend(leaf.clone().map(|leaf| (0, leaf)));
+        let (batch, output) = (x.batch(), self.graph().output());
+        if labels.len() != batch {
+            let expected = format!("[{batch}]");
+            return Err(NetworkError::shape("labels", expected, &[labels.len()]));
         }
-        let output = self.graph().output();
-        let keep = Keep::only([output]);
-        let values = self.evaluate(start, 1, Mode::Free, &keep, |id, value| {
-            if id != node {
-                return Ok(value);
-            }
-            Ok(leaf.insert(value.leaf()).clone())
+        if node > output {
+            let expected = format!("at most {output}");
+            return Err(NetworkError::shape("node", expected, &[node]));
+        }
+        let start = BTreeMap::from([(0, x)]);
+        let parts = self.by_example(start, Mode::Free, |rows, start, mode| {
+            let mut leaves = Leaves::default();
+            let mut visit = |id, value| match id == node {
+                true => leaves.cut(id, value),
+                false => value,
+            };
+            let start = start.into_iter().map(|(id, x)| (id, visit(id, x)));
+            let start = start.collect();
+            let (nodes, keep) = (1..output + 1, Keep::from([output]));
+            let values =
+                self.evaluate_nodes(start, nodes, mode, &keep, |id, value| Ok(visit(id, value)))?;
+            let logits = get(&values, output)?.matrix("logits")?;
+            let chosen = self.one_hot(&labels[rows], logits.dims()[1])?;
+            let loss = (log_softmax(logits, 1) * chosen.matrix("labels")?).sum();
+            Ok(leaves.gradients(-loss))
         })?;
-        let logits = get(&values, output)?.matrix("logits")?;
-        let [_, classes] = logits.dims();
-        if labels.len() != batch || labels.iter().any(|&label| label >= classes) {
-            return Err(NetworkError::shape(
-                "labels",
-                format!("{batch} below {classes}"),
-                labels,
-            ));
+        take(&mut concat(parts)?, node)
+    }
+
+    /// One at every row's label, zero elsewhere: `[labels, classes]`.
+    fn one_hot(&self, labels: &[usize], classes: usize) -> Result<Value, NetworkError> {
+        if labels.iter().any(|&label| label >= classes) {
+            let expected = format!("below {classes}");
+            return Err(NetworkError::shape("labels", expected, labels));
         }
-        let Some(leaf) = leaf else {
-            return Err(NetworkError::shape(
-                "node",
-                format!("at most {output}"),
-                &[node],
-            ));
-        };
-        let mut selector = vec![0.0; batch * classes];
-        for (example, &label) in labels.iter().enumerate() {
-            selector[example * classes + label] = -1.0;
+        let mut chosen = vec![0.0; labels.len() * classes];
+        for (row, &label) in labels.iter().enumerate() {
+            chosen[row * classes + label] = 1.0;
         }
-        let shape = [batch, classes];
-        let selector = Value::from_f64(&selector, &shape, self.device(), self.precision())?;
-        let loss = log_softmax(logits, 1) * selector.matrix("selector")?;
-        let gradients = loss.sum().backward();
-        Ok(gradient(&leaf, &gradients).unwrap_or_else(|| leaf.zeros_like()))
+        let shape = [labels.len(), classes];
+        Value::from_f64(&chosen, &shape, self.device(), self.precision())
     }
 
     /// Sensitivities behind a cut, with `z` as the layer's output: for batch row
     /// r the gradient of `targets[r]` with respect to z (`[batch, .., p]`) and to
-    /// the outputs of the nodes in `probed` (later layers, for their biases).
+    /// the outputs of the nodes in `probed` (later layers, for their weights and biases).
     /// `offsets` are added to later outputs as in [`Network::resume_with`].
     ///
     /// # Errors
-    /// [`NetworkError::Shape`] when there is not one target per row;
-    /// [`NetworkError::Unknown`] when a target's node lies in front of the cut.
+    /// [`NetworkError::Shape`] when there is not one target per row, when a target reads a
+    /// feature that its node lacks, or when a pattern or surrogates are those of another number
+    /// of rows; [`NetworkError::Unknown`] when a target's node lies in front of the cut.
     pub fn sensitivities_behind(
         &self,
         cut: &Cut,
@@ -128,75 +136,109 @@ impl Network {
     ) -> Result<(Value, BTreeMap<NodeId, Value>), NetworkError> {
         let batch = z.batch();
         if targets.len() != batch {
-            return Err(NetworkError::shape(
-                "targets",
-                format!("[{batch}]"),
-                &[targets.len()],
-            ));
+            let expected = format!("[{batch}]");
+            return Err(NetworkError::shape("targets", expected, &[targets.len()]));
         }
-        let leaf = z.leaf();
-        let mut probes = BTreeMap::new();
-        let mut start = cut.values();
-        start.insert(cut.node, leaf.clone());
-        let keep = Keep::only(targets.iter().map(|target| target.node).chain([cut.node]));
-        let values = self.evaluate(start, cut.node + 1, mode, &keep, |id, value| {
-            let value = shifted(id, value, offsets)?;
-            if !probed.contains(&id) {
-                return Ok(value);
-            }
-            let probe = value.zeros_like().leaf();
-            probes.insert(id, probe.clone());
-            value.add(probe, "probe")
+        let parts = self.by_example(cut.resumed(z), mode, |rows, mut start, mode| {
+            let targets = &targets[rows];
+            let mut leaves = Leaves::default();
+            let z = take(&mut start, cut.node)?;
+            start.insert(cut.node, leaves.cut(cut.node, z));
+            // What lies behind the last node that is read or probed does not matter.
+            let read: Keep = targets.iter().map(|target| target.node).collect();
+            let last = read.iter().chain(probed).copied().max();
+            let nodes = self.behind(cut, last.unwrap_or_default());
+            let values = self.evaluate_nodes(start, nodes, mode, &read, |id, value| {
+                let value = self.shifted(id, value, offsets)?;
+                if probed.contains(&id) {
+                    return leaves.probe(id, value);
+                }
+                Ok(value)
+            })?;
+            Ok(match self.selected(&values, targets)? {
+                Some(sum) if sum.is_tracked() => leaves.gradients(sum),
+                _ => leaves.zeros(),
+            })
         })?;
+        let mut found = concat(parts)?;
+        Ok((take(&mut found, cut.node)?, found))
+    }
 
+    /// The sum of the rows' scalars; `None` of no rows.
+    fn selected(
+        &self,
+        values: &BTreeMap<NodeId, Value>,
+        targets: &[Target],
+    ) -> Result<Option<Tensor<1>>, NetworkError> {
         let mut by_node: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
         for (row, target) in targets.iter().enumerate() {
             by_node.entry(target.node).or_default().push(row);
         }
-        let mut loss = None;
+        let mut total: Option<Tensor<1>> = None;
         for (node, rows) in by_node {
-            let value = if node == cut.node {
-                leaf.clone()
-            } else {
-                get(&values, node)?.clone()
-            };
+            let value = get(values, node)?.clone();
             let shape = value.shape();
             let width: usize = shape[1..].iter().product();
-            let mut selector = vec![0.0; batch * width];
+            let mut selector = vec![0.0; shape[0] * width];
             for row in rows {
                 for &(feature, weight) in &targets[row].selector {
                     if feature >= width {
-                        return Err(NetworkError::shape(
-                            "target feature",
-                            format!("below {width}"),
-                            &[feature],
-                        ));
+                        let expected = format!("below {width}");
+                        return Err(NetworkError::shape("target feature", expected, &[feature]));
                     }
                     selector[row * width + feature] += weight;
                 }
             }
             let selector = Value::from_f64(&selector, &shape, self.device(), self.precision())?;
-            let term = with_value!(value.mul(selector, "target selector")?, t => t.sum());
-            loss = Some(match loss {
-                None => term,
-                Some(sum) => sum + term,
+            let sum = with_value!(value.mul(selector, "target selector")?, t => t.sum());
+            total = Some(match total {
+                None => sum,
+                Some(total) => total + sum,
             });
         }
-        let Some(loss) = loss else {
-            return Ok((leaf.zeros_like(), BTreeMap::new()));
-        };
-        let gradients = loss.backward();
-        let of = |value: &Value| gradient(value, &gradients).unwrap_or_else(|| value.zeros_like());
-        let later = probes.iter().map(|(&id, probe)| (id, of(probe))).collect();
-        Ok((of(&leaf), later))
+        Ok(total)
     }
 }
 
-fn gradient(leaf: &Value, gradients: &burn::tensor::Gradients) -> Option<Value> {
-    match leaf {
-        Value::R1(t) => t.grad(gradients).map(Value::R1),
-        Value::R2(t) => t.grad(gradients).map(Value::R2),
-        Value::R3(t) => t.grad(gradients).map(Value::R3),
-        Value::R4(t) => t.grad(gradients).map(Value::R4),
+/// The leaves of a backward pass, under the nodes whose gradients they receive.
+#[derive(Default)]
+struct Leaves(BTreeMap<NodeId, Value>);
+
+impl Leaves {
+    /// The value as a leaf: the pass ends here.
+    fn cut(&mut self, node: NodeId, value: Value) -> Value {
+        let leaf = value.leaf();
+        self.0.insert(node, leaf.clone());
+        leaf
+    }
+
+    /// The value plus a zero that is a leaf: the pass goes on to what the value was made of.
+    fn probe(&mut self, node: NodeId, value: Value) -> Result<Value, NetworkError> {
+        let probe = value.zeros_like().leaf();
+        self.0.insert(node, probe.clone());
+        value.add(probe, "probe")
+    }
+
+    /// The gradients of a scalar.
+    fn gradients(&self, scalar: Tensor<1>) -> BTreeMap<NodeId, Value> {
+        let gradients = scalar.backward();
+        let of = |leaf: &Value| match leaf {
+            Value::R1(t) => t.grad(&gradients).map(Value::R1),
+            Value::R2(t) => t.grad(&gradients).map(Value::R2),
+            Value::R3(t) => t.grad(&gradients).map(Value::R3),
+            Value::R4(t) => t.grad(&gradients).map(Value::R4),
+        };
+        let found = self.0.iter();
+        found
+            .map(|(&node, leaf)| (node, of(leaf).unwrap_or_else(|| leaf.zeros_like())))
+            .collect()
+    }
+
+    /// The gradients of a constant.
+    fn zeros(&self) -> BTreeMap<NodeId, Value> {
+        let leaves = self.0.iter();
+        leaves
+            .map(|(&node, leaf)| (node, leaf.zeros_like()))
+            .collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Tensors whose rank is known at run time.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Element, Int, Tensor, TensorData};
 
 use crate::{NetworkError, Precision};
@@ -142,16 +144,19 @@ impl Value {
         map_value!(self, t => t.clone().select(0, indices))
     }
 
-    /// One example, as a batch of one.
-    pub(crate) fn example(&self, index: usize) -> Self {
-        map_value!(self, t => t.clone().narrow(0, index, 1))
+    /// Some consecutive examples.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        map_value!(self, t => t.clone().narrow(0, rows.start, rows.len()))
     }
 
     /// The examples of all values, one after the other.
     ///
     /// # Errors
     /// [`NetworkError::Shape`] when there is none or two have other ranks; `at` names the place.
-    pub(crate) fn concat(values: Vec<Self>, at: &str) -> Result<Self, NetworkError> {
+    pub(crate) fn concat(mut values: Vec<Self>, at: &str) -> Result<Self, NetworkError> {
+        if values.len() == 1 {
+            return Ok(values.remove(0));
+        }
         macro_rules! joined {
             ($variant:ident) => {{
                 let mut parts = Vec::with_capacity(values.len());
@@ -289,6 +294,14 @@ impl Value {
             ));
         }
         Ok(map_value!(self, t => t + offset.clone().unsqueeze()))
+    }
+
+    /// Adds a vector to the channels of an image.
+    pub(crate) fn add_to_channels(self, offset: &Tensor<1>) -> Result<Self, NetworkError> {
+        let [channels] = offset.dims();
+        let image = self.image(channels, 1, 0, "bias offset")?;
+        let offset = offset.clone().reshape([1, channels, 1, 1]);
+        Ok(Self::R4(image + offset))
     }
 
     /// Zeros of the same shape, device and type.

@@ -45,7 +45,8 @@
 //! - [`minimise_l2`]: rows generated lazily, each master problem solved exactly by a dual
 //!   active-set method on the kernel matrix J J^T ([`Master`]), whose Cholesky factor is updated
 //!   as rows come and go; Clarabel takes over if it stalls;
-//! - [`solve_rows`]: the same program over exactly the rows given, soft rows included;
+//! - [`solve_rows`]: the same program over exactly the rows given, soft rows included, and
+//!   [`solve_kernel`], over rows of which only the inner products are known;
 //! - [`minimise_norm`]: the other norms ([`Norm`]), with rows *and* columns generated,
 //!   over any [`lp::LpSolver`];
 //! - [`Solution`]: an optimum with its dual bound and the worst violation over all rows, a Farkas
@@ -78,7 +79,7 @@ pub use generate::minimise_norm;
 pub use lazy::minimise_l2;
 pub use master::{Master, MasterOutcome};
 pub use norms::Norm;
-pub use row_qp::{RowOptimum, RowSolution, solve_rows};
+pub use row_qp::{RowOptimum, RowSolution, solve_kernel, solve_rows};
 pub use rows::{Inputs, Row, Shape, Unknown, adjoint, apply};
 pub use solution::{
     Farkas, INFEASIBLE_RADIUS, Limits, Multiplier, Optimum, Solution, Stop, StopReason,

@@ -1,6 +1,9 @@
 //! The quadratic program over exactly the rows given, as sequential repair solves it per step.
 
-use crate::error::OptimError;
+use faer::linalg::solvers::Llt;
+use faer::{Mat, Side};
+
+use crate::error::{OptimError, check_finite, check_len};
 use crate::master::{Master, MasterOutcome};
 use crate::rows::{Inputs, Row, Shape, Unknown};
 use crate::solution::{Farkas, Limits, StopReason};
@@ -77,6 +80,49 @@ pub fn solve_rows(
             multipliers: master.lambda(),
         },
     })
+}
+
+/// The same program given by its kernel matrix `K = J J^T + diag(s)`, symmetric, and the
+/// right-hand sides: [`RowOptimum::x`] are coordinates in which K is the Gram matrix of the rows,
+/// of use for their norm alone; the caller forms J^T lambda.
+///
+/// # Errors
+/// [`OptimError::Shape`] unless there is one right-hand side per row; numbers that are not finite.
+pub fn solve_kernel(
+    kernel: Mat<f64>,
+    rhs: &[f64],
+    limits: &Limits,
+) -> Result<RowSolution, OptimError> {
+    let n = rhs.len();
+    check_len(n, kernel.nrows(), || "rows of the kernel matrix".into())?;
+    check_finite(rhs, || "right-hand sides".into())?;
+    // Rows of the Cholesky factor have K as their Gram matrix.
+    let Ok(factor) = Llt::new(kernel.as_ref(), Side::Lower) else {
+        return Ok(RowSolution::Stopped {
+            reason: StopReason::Numerical {
+                what: "factor of a kernel matrix".into(),
+                residual: f64::INFINITY,
+            },
+            multipliers: vec![0.0; n],
+        });
+    };
+    let shape = Shape {
+        outputs: 1,
+        inputs: n,
+        tail: 0,
+    };
+    let mut inputs = Inputs::new(n);
+    let rows: Vec<Row> = (0..n)
+        .map(|id| Row {
+            id,
+            input: inputs.push(factor.L().row(id).iter().copied().collect()),
+            sensitivity: vec![1.0],
+            tail: Vec::new(),
+            rhs: rhs[id],
+            softness: 0.0,
+        })
+        .collect();
+    solve_rows(&shape, &inputs, &rows, None, limits)
 }
 
 fn optimum(master: &Master) -> RowOptimum {

@@ -53,9 +53,10 @@ fn measure(
     let problem = Problem {
         network,
         checkpoint,
-        layer,
+        layers: std::slice::from_ref(layer),
         set,
         guard: None,
+        start: None,
     };
     let options = Options {
         method: Method::Frozen,
@@ -75,7 +76,7 @@ fn measure(
     }
     let report = report.ok_or("no repetition ran")?;
 
-    let suffix = Suffix::new(network, layer, &set.inputs, true)?;
+    let suffix = Suffix::new(network, std::slice::from_ref(layer), set, true)?;
     let program = FullProgram::new(&suffix, set, Objective::L2, SAFETY, None)?;
     let (rows, _, nonzeros) = program.size();
     let start = Instant::now();

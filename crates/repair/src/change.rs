@@ -1,21 +1,48 @@
-//! A change Δ of a layer's weights and of later biases.
+//! A change Δ of some tensors of a network.
 
 use std::collections::BTreeMap;
 
-use network::{Checkpoint, Layer, NetworkError};
+use network::{Checkpoint, NetworkError};
 
-/// Δ = (ΔW_k, Δb_k, Δb of later layers).
-#[derive(Clone, Debug, PartialEq)]
+/// Δ, per tensor in the checkpoint's names and layouts.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// ΔW_k, p x m, row-major.
-    pub weight: Vec<f64>,
-    /// Δb_k, p numbers.
-    pub bias: Vec<f64>,
-    /// Δb of each later layer whose bias may change, in layer order.
-    pub later: Vec<Vec<f64>>,
+    tensors: BTreeMap<String, Vec<f64>>,
 }
 
 impl Change {
+    /// The change of a tensor, if it has one.
+    pub fn get(&self, name: &str) -> Option<&[f64]> {
+        self.tensors.get(name).map(Vec::as_slice)
+    }
+
+    /// Sets the change of a tensor.
+    pub fn set(&mut self, name: &str, change: Vec<f64>) {
+        self.tensors.insert(name.to_owned(), change);
+    }
+
+    /// Takes over the tensors of another change.
+    pub fn extend(&mut self, other: Self) {
+        self.tensors.extend(other.tensors);
+    }
+
+    /// Adds another change.
+    pub fn add(&mut self, other: &Self) {
+        for (name, numbers) in &other.tensors {
+            match self.tensors.get_mut(name) {
+                Some(own) => own.iter_mut().zip(numbers).for_each(|(a, b)| *a += b),
+                None => self.set(name, numbers.clone()),
+            }
+        }
+    }
+
+    /// The changed tensors, by name.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[f64])> {
+        self.tensors
+            .iter()
+            .map(|(name, d)| (name.as_str(), d.as_slice()))
+    }
+
     /// Euclidean norm over all entries.
     pub fn norm_l2(&self) -> f64 {
         self.entries().map(|d| d * d).sum::<f64>().sqrt()
@@ -26,47 +53,54 @@ impl Change {
         self.entries().fold(0.0, |largest, d| largest.max(d.abs()))
     }
 
-    /// All entries in the order of the unknown: the rows of [ΔW Δb], then later biases.
-    pub fn interleaved(&self) -> impl Iterator<Item = f64> + '_ {
-        let width = self.weight.len() / self.bias.len().max(1);
-        let rows = self.weight.chunks_exact(width.max(1)).zip(&self.bias);
-        let matrix = rows.flat_map(|(row, &b)| row.iter().copied().chain([b]));
-        matrix.chain(self.later.iter().flatten().copied())
-    }
-
     fn entries(&self) -> impl Iterator<Item = f64> + '_ {
-        let later = self.later.iter().flatten();
-        self.weight.iter().chain(&self.bias).chain(later).copied()
+        self.tensors.values().flatten().copied()
     }
 
-    /// The edited tensors of `checkpoint`: stored number plus change.
+    /// What leads from the tensors of `original` to those of `edited`: the change that an
+    /// earlier repair made.
+    ///
+    /// # Errors
+    /// [`NetworkError`] when `edited` lacks a tensor or has another shape.
+    pub fn between(original: &Checkpoint, edited: &Checkpoint) -> Result<Self, NetworkError> {
+        let mut change = Self::default();
+        for name in original.names() {
+            let shape = original.shape(name)?;
+            if edited.shape(name)? != shape {
+                return Err(NetworkError::Shape {
+                    at: format!("tensor `{name}` of the edited checkpoint"),
+                    expected: format!("{shape:?}"),
+                    got: edited.shape(name)?.to_vec(),
+                });
+            }
+            if original.raw(name)? != edited.raw(name)? {
+                let numbers = edited.tensor(name)?.into_iter();
+                let difference = numbers.zip(original.tensor(name)?).map(|(a, b)| a - b);
+                change.set(name, difference.collect());
+            }
+        }
+        Ok(change)
+    }
+
+    /// The edited tensors of `checkpoint`: stored number plus change. What does not change is
+    /// left out.
     ///
     /// # Errors
     /// [`NetworkError`] when the checkpoint lacks one of the tensors.
     pub fn edited(
         &self,
         checkpoint: &Checkpoint,
-        layer: &Layer,
-        later: &[Layer],
     ) -> Result<BTreeMap<String, Vec<f64>>, NetworkError> {
-        let mut tensors = BTreeMap::new();
-        let mut add = |name: &str, change: &[f64]| -> Result<(), NetworkError> {
-            if change.iter().any(|&d| d != 0.0) {
+        let moving = self
+            .tensors
+            .iter()
+            .filter(|(_, change)| change.iter().any(|&d| d != 0.0));
+        moving
+            .map(|(name, change)| {
                 let mut numbers = checkpoint.tensor(name)?;
                 numbers.iter_mut().zip(change).for_each(|(x, d)| *x += d);
-                tensors.insert(name.to_owned(), numbers);
-            }
-            Ok(())
-        };
-        add(&layer.weight, &self.weight)?;
-        let biases = [(layer, &self.bias)]
-            .into_iter()
-            .chain(later.iter().zip(&self.later));
-        for (layer, change) in biases {
-            if let Some(bias) = &layer.bias {
-                add(bias, change)?;
-            }
-        }
-        Ok(tensors)
+                Ok((name.clone(), numbers))
+            })
+            .collect()
     }
 }

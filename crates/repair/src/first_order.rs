@@ -4,19 +4,15 @@
 //! It predicts what a repair of the layer costs without running one:
 //!
 //! ```text
-//! min ½‖Δ‖²   subject to   slack_r(0) + a_r · Δ >= 0   for every inequality r
+//! min ½‖Δ‖²   subject to   slack_r(0) + a_r · Δ >= 0   for every inequality r within reach
 //! ```
 
-use optim::{Inputs, Limits, Row, RowSolution, Unknown, solve_rows};
+use std::collections::BTreeSet;
 
+use crate::linearised::{Linearised, Settings};
 use crate::metric::Metric;
-use crate::suffix::{PointTarget, Suffix};
+use crate::suffix::Suffix;
 use crate::{Change, RepairError, RepairSet};
-use network::{Mode, Target};
-
-/// Elasticity of the rows relative to their mean curvature: dead points, whose
-/// rows vanish, must not make the estimate infinite.
-const SOFTNESS: f64 = 1e-6;
 
 /// The first-order repair of one layer.
 #[derive(Clone, Debug)]
@@ -32,7 +28,7 @@ pub struct FirstOrder {
     pub kernel: Vec<f64>,
 }
 
-/// Solves the first-order problem of a layer in a metric.
+/// Solves the first-order problem of the layers of `suffix` in a metric.
 ///
 /// # Errors
 /// [`RepairError::Network`] and [`RepairError::Optim`].
@@ -40,92 +36,45 @@ pub fn first_order(
     suffix: &Suffix<'_>,
     metric: &Metric,
     set: &RepairSet,
+    max_memory: usize,
 ) -> Result<FirstOrder, RepairError> {
-    let shape = metric.shape();
-    let outputs = suffix.outputs(None, Mode::Free)?;
-    let classes = outputs.len() / set.len();
-    let inputs = metric.inputs(suffix);
-    let (mut targets, mut slacks, mut tightest) = (Vec::new(), Vec::new(), Vec::new());
-    for (point, inequalities) in set.points.iter().enumerate() {
-        let at = &outputs[point * classes..(point + 1) * classes];
-        let first = slacks.len();
-        for inequality in inequalities {
-            slacks.push(inequality.slack(at));
-            targets.push(PointTarget {
-                point,
-                target: Target {
-                    node: suffix.network().graph().output(),
-                    selector: inequality.terms.clone(),
-                },
-            });
-        }
-        tightest.extend((first..slacks.len()).min_by(|&r, &s| slacks[r].total_cmp(&slacks[s])));
-    }
-    let mut rows = Vec::with_capacity(targets.len());
-    for (id, mut sensitivity) in suffix
-        .sensitivities(None, &targets, None)?
-        .into_iter()
-        .enumerate()
-    {
-        metric.whiten(&mut sensitivity);
-        rows.push(Row {
-            id,
-            input: targets[id].point,
-            sensitivity: sensitivity.output,
-            tail: sensitivity.later,
-            rhs: -slacks[id],
-            softness: 0.0,
-        });
-    }
-    let kernel = kernel(
-        &inputs,
-        &tightest.iter().map(|&r| &rows[r]).collect::<Vec<_>>(),
-    );
-    let count = tightest.len();
-    let mean = (0..count).map(|i| kernel[i * count + i]).sum::<f64>() / count.max(1) as f64;
-    let unsolved = |kernel| FirstOrder {
+    let settings = Settings {
+        safety: 0.0,
+        max_memory,
+        keep_zeros: false,
+        start: None,
+    };
+    let problem = Linearised::new(suffix, metric, set, settings)?;
+    let start = problem.start()?;
+    let mut kept = BTreeSet::new();
+    problem.choose(&start, &mut kept);
+    let rows = problem.rows(&start, &kept, 0.0)?;
+    let kernel = problem.tightest_kernel(&rows);
+    let reaches = kernel.iter().any(|&entry| entry != 0.0);
+    let unsolved = FirstOrder {
         cost: f64::INFINITY,
-        change: metric.change(&Unknown::zeros(&shape)),
+        change: problem.change(&vec![0.0; problem.columns()]),
         prices: vec![0.0; set.len()],
-        kernel,
+        kernel: kernel.clone(),
     };
-    if mean <= 0.0 && slacks.iter().any(|&slack| slack < 0.0) {
+    if !reaches && !start.satisfied() {
         // No change of the layer reaches an output.
-        return Ok(unsolved(kernel));
+        return Ok(unsolved);
     }
-    let softness = SOFTNESS * if mean > 0.0 { mean } else { 1.0 };
-    rows.iter_mut().for_each(|row| row.softness = softness);
-    match solve_rows(&shape, &inputs, &rows, None, &Limits::default())? {
-        RowSolution::Optimal(solution) => {
-            let mut prices = vec![0.0; set.len()];
-            for (row, multiplier) in rows.iter().zip(&solution.multipliers) {
-                prices[row.input] += multiplier;
-            }
-            // The dual value, which equals the primal one at the optimum.
-            let linear: f64 = rows
-                .iter()
-                .zip(&solution.multipliers)
-                .map(|(row, y)| row.rhs * y)
-                .sum();
-            Ok(FirstOrder {
-                cost: 0.5 * linear,
-                change: metric.change(&solution.x),
-                prices,
-                kernel,
-            })
-        }
-        RowSolution::Infeasible(_) | RowSolution::Stopped { .. } => Ok(unsolved(kernel)),
-    }
-}
-
-/// `K_rs = (h_r · h_s)(g_r · g_s) + tail_r · tail_s`
-fn kernel(inputs: &Inputs, rows: &[&Row]) -> Vec<f64> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-    let entry = |r: &Row, s: &Row| {
-        let gram = dot(inputs.get(r.input), inputs.get(s.input));
-        gram * dot(&r.sensitivity, &s.sensitivity) + dot(&r.tail, &s.tail)
+    let Ok(step) = problem.subproblem(&start, &rows, 0.0, None)? else {
+        return Ok(unsolved);
     };
-    rows.iter()
-        .flat_map(|r| rows.iter().map(move |s| entry(r, s)))
-        .collect()
+    // The dual value, which equals the primal one at the optimum.
+    let linear: f64 = rows
+        .rhs
+        .iter()
+        .zip(&step.multipliers)
+        .map(|(b, y)| b * y)
+        .sum();
+    Ok(FirstOrder {
+        cost: 0.5 * linear,
+        change: problem.change(&step.target),
+        prices: step.prices,
+        kernel,
+    })
 }

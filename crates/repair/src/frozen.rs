@@ -1,27 +1,32 @@
-//! Frozen-pattern repair (APRNN): all rows, none of them written down.
+//! Frozen-pattern repair (APRNN): all rows, few of them written down.
 //!
 //! With the activation pattern of every point frozen at the original weights,
 //! every value behind the start layer is affine in Δ. The rows are
 //!
 //! ```text
 //! specification   Σ_c a_c y_c(x_i; Δ)   >=  bound
-//! pattern         side · z(x_i; Δ)      >=  side · end of the piece     for every unit
+//! sign            side · z(x_i; Δ)      >=  side · end of the piece     for every unit
+//! window          z_winner - z_loser    >=  0            for every loser of a max-pool's window
 //! box             -B <= Δ_j <= B                                        if asked
 //! ```
 //!
 //! (Tao, Nawas, Mitchell & Thakur, PLDI 2023, section 4.) A solution keeps the
-//! pattern, so the affine expressions are the network. One frozen forward pass
-//! evaluates all rows at a candidate; a row's factors come from one backward
-//! pass when it is first violated.
+//! pattern, so the affine expressions are the network. A frozen forward pass over the points, a
+//! few at a time, evaluates all rows at a candidate; a row's factors come from one backward pass
+//! when it is first violated.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use network::{Mode, NodeId, Pattern, Target};
-use optim::{BoxError, Constraints, Inputs, Quota, Row, Separation, Shape, Unknown};
+use optim::{BoxError, Constraints, Inputs, Quota, Row, Separation, Shape, Unknown, apply};
 
+use crate::affine::Features;
+use crate::coordinates::Coordinates;
+use crate::families::{Families, Kind};
 use crate::metric::Metric;
-use crate::suffix::{PointTarget, Suffix};
-use crate::{RepairError, RepairSet};
+use crate::suffix::{PointTarget, State, Suffix};
+use crate::{Change, RepairError, RepairSet};
 
 /// How far inside its half-space each row is kept, so that rounding the weights
 /// to their dtype flips neither a specification nor a sign.
@@ -33,40 +38,40 @@ pub struct Safety {
     pub sign: f64,
 }
 
+/// Share of the memory for the values of one pass; the rest is for rows and their kernel.
+const VALUE_SHARE: f64 = 0.25;
+/// Share of the memory for the sensitivities of one pass.
+const SENSITIVITY_SHARE: f64 = 0.25;
+
 /// The rows of a frozen-pattern repair.
 pub struct FrozenRows<'a> {
     suffix: &'a Suffix<'a>,
-    metric: &'a Metric,
     set: &'a RepairSet,
+    /// Of the start layer, then of every bias behind it.
+    coordinates: Vec<Coordinates>,
+    shape: Shape,
+    /// The original network, in whose frozen pattern sensitivities are constant.
+    state: State,
     pattern: Pattern,
     safety: Safety,
     box_bound: Option<f64>,
+    max_memory: usize,
     /// Points whose rows count.
     included: Vec<bool>,
     families: Families,
-    /// Frozen values at the original weights, per node that some row reads.
-    origin: BTreeMap<NodeId, Vec<f64>>,
     inputs: Inputs,
-    factors: HashMap<usize, (Vec<f64>, Vec<f64>)>,
-    boxes: HashMap<usize, (usize, Vec<f64>, Vec<f64>)>,
+    /// Whether the first inputs are those of the points, one position each.
+    single: bool,
+    /// Known factors of rows.
+    factors: HashMap<usize, Factors>,
 }
 
-/// Where the identifiers of each family of rows begin.
-struct Families {
-    /// First inequality of each point.
-    specification: Vec<usize>,
-    /// Source node of each frozen activation, with the activation node, first identifier and width.
-    signs: Vec<SignFamily>,
-    /// First box row; two per entry of the unknown.
-    boxes: usize,
-    total: usize,
-}
-
-struct SignFamily {
-    activation: NodeId,
-    source: NodeId,
-    first: usize,
-    width: usize,
+/// The factors of a row: its input, sensitivity and tail.
+#[derive(Clone)]
+struct Factors {
+    input: usize,
+    sensitivity: Vec<f64>,
+    tail: Vec<f64>,
 }
 
 /// A violated row before its factors are known.
@@ -74,55 +79,76 @@ struct Violation {
     id: usize,
     amount: f64,
     kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Specification {
-        point: usize,
-        inequality: usize,
-    },
-    Sign {
-        point: usize,
-        family: usize,
-        unit: usize,
-    },
-    Box {
-        entry: usize,
-        upper: bool,
-    },
+    /// Left side minus safety: what the row's value is at the candidate.
+    value: f64,
+    bound: f64,
 }
 
 impl<'a> FrozenRows<'a> {
-    /// Freezes the pattern of `suffix` and lays out the rows.
+    /// Freezes the pattern of `suffix` and lays out the rows. Passes over the points and the
+    /// rows' factors stay within `max_memory` bytes.
     ///
     /// # Errors
     /// [`network::NetworkError::NoLinearPiece`] when an activation has no linear
-    /// piece at a point.
+    /// piece at a point; [`RepairError::Unsupported`] for a start layer in groups.
     pub fn new(
         suffix: &'a Suffix<'a>,
-        metric: &'a Metric,
+        metric: &Metric,
         set: &'a RepairSet,
         safety: Safety,
         box_bound: Option<f64>,
+        max_memory: usize,
     ) -> Result<Self, RepairError> {
-        let pattern = suffix.pattern()?;
-        let families = Families::new(suffix, metric, set, &pattern, box_bound.is_some());
+        let [first, later @ ..] = suffix.layers() else {
+            return Err(RepairError::EmptySet);
+        };
+        if first.groups() != 1 || later.iter().any(|affine| !affine.is_bias()) {
+            return Err(RepairError::Unsupported {
+                node: first.layer().name.clone(),
+                op: match later.iter().all(crate::Affine::is_bias) {
+                    true => format!("{} in groups", first.layer().kind.name()),
+                    false => "several layers at once".into(),
+                },
+                encoding: "frozen",
+            });
+        }
+        let state = suffix.at(None)?;
+        let pattern = suffix.pattern(&state)?;
+        let coordinates: Vec<Coordinates> = suffix
+            .layers()
+            .iter()
+            .zip(metric.blocks())
+            .map(|(affine, metric)| Coordinates::whitened(affine, metric))
+            .collect();
+        let shape = Shape {
+            outputs: first.group_outputs(),
+            inputs: first.width(),
+            tail: coordinates[1..].iter().map(Coordinates::len).sum(),
+        };
+        let families = Families::new(suffix.network(), set, &pattern, box_bound, shape);
         let mut rows = Self {
             suffix,
-            metric,
             set,
+            coordinates,
+            shape,
+            state,
             pattern,
             safety,
             box_bound,
+            max_memory,
             included: vec![true; set.len()],
             families,
-            origin: BTreeMap::new(),
-            inputs: metric.inputs(suffix),
+            inputs: Inputs::new(shape.inputs),
+            single: suffix.has_single_positions(),
             factors: HashMap::new(),
-            boxes: HashMap::new(),
         };
-        rows.origin = rows.values(&Unknown::zeros(&metric.shape()))?;
+        if rows.single {
+            for point in 0..set.len() {
+                let features = suffix.features(&rows.state, point)?;
+                rows.inputs
+                    .push(rows.coordinates[0].of_features(&features[0]));
+            }
+        }
         Ok(rows)
     }
 
@@ -133,131 +159,178 @@ impl<'a> FrozenRows<'a> {
             .collect();
     }
 
-    /// Frozen values of every node that some row reads, at `x`.
-    fn values(&self, x: &Unknown) -> Result<BTreeMap<NodeId, Vec<f64>>, RepairError> {
-        let mut wanted: Vec<NodeId> = self
-            .families
-            .signs
-            .iter()
-            .map(|family| family.source)
-            .collect();
-        wanted.push(self.suffix.network().graph().output());
-        wanted.sort_unstable();
-        wanted.dedup();
-        let change = self.metric.change(x);
-        self.suffix
-            .evaluate(Some(&change), Mode::Frozen(&self.pattern), &wanted)
+    /// The point to which a row belongs; `None` for a box row.
+    pub fn point_of(&self, row: usize) -> Option<usize> {
+        self.families.point_of(row)
     }
 
-    /// Every row's violation at the given values; negative amounts are slack.
-    fn violations(
+    /// The change of which `x` are the coordinates.
+    pub fn change(&self, x: &Unknown) -> Change {
+        let mut change = self.coordinates[0].change(&x.matrix);
+        let mut rest = x.tail.as_slice();
+        for part in &self.coordinates[1..] {
+            let (head, tail) = rest.split_at(part.len());
+            change.extend(part.change(head));
+            rest = tail;
+        }
+        change
+    }
+
+    /// Points that are evaluated together: as many as the memory holds.
+    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let per_point = 8 * (self.families.units + self.suffix.sensitivity_numbers(&self.state));
+        let size = VALUE_SHARE * self.max_memory as f64 / per_point.max(1) as f64;
+        let (size, count) = ((size as usize).max(1), self.set.len());
+        (0..count)
+            .step_by(size)
+            .map(move |first| first..(first + size).min(count))
+    }
+
+    /// Every row's violation at `x`; negative amounts are slack.
+    fn violations(&self, x: &Unknown, mut visit: impl FnMut(Violation)) -> Result<(), RepairError> {
+        let change = self.change(x);
+        let moved = self.suffix.at(Some(&change))?;
+        let wanted = self.families.wanted(self.suffix.network());
+        for points in self.chunks() {
+            let frozen = self.pattern.select(&points.clone().collect::<Vec<_>>());
+            let values = self.suffix.evaluate(
+                &moved,
+                Some(points.clone()),
+                Mode::Frozen(&frozen),
+                &wanted,
+            )?;
+            for point in points.clone().filter(|&point| self.included[point]) {
+                self.visit_point(
+                    point,
+                    point - points.start,
+                    &values,
+                    points.len(),
+                    &mut visit,
+                );
+            }
+        }
+        self.visit_boxes(&change, &mut visit);
+        Ok(())
+    }
+
+    /// The rows of one point, `local` within the values of `count` points.
+    fn visit_point(
         &self,
+        point: usize,
+        local: usize,
         values: &BTreeMap<NodeId, Vec<f64>>,
-        x: &Unknown,
-        mut visit: impl FnMut(Violation),
+        count: usize,
+        visit: &mut impl FnMut(Violation),
     ) {
-        let outputs = &values[&self.suffix.network().graph().output()];
-        let classes = outputs.len() / self.set.len();
-        for (point, inequalities) in self
-            .set
-            .points
-            .iter()
-            .enumerate()
-            .filter(|(point, _)| self.included[*point])
-        {
-            let outputs = &outputs[point * classes..(point + 1) * classes];
-            for (index, inequality) in inequalities.iter().enumerate() {
-                visit(Violation {
-                    id: self.families.specification[point] + index,
-                    amount: self.safety.specification - inequality.slack(outputs),
-                    kind: Kind::Specification {
+        let of = |node: NodeId| {
+            let values = &values[&node];
+            let width = values.len() / count;
+            &values[local * width..(local + 1) * width]
+        };
+        let mut row = |id, kind, value: f64, bound: f64| {
+            visit(Violation {
+                id,
+                amount: bound - value,
+                kind,
+                value,
+                bound,
+            });
+        };
+        let outputs = of(self.suffix.network().graph().output());
+        for (index, inequality) in self.set.points[point].iter().enumerate() {
+            let kind = Kind::Specification {
+                point,
+                inequality: index,
+            };
+            let id = self.families.specification[point] + index;
+            row(
+                id,
+                kind,
+                inequality.slack(outputs),
+                self.safety.specification,
+            );
+        }
+        for (family, signs) in self.families.signs.iter().enumerate() {
+            let pieces = &self.pattern.pieces()[&signs.node];
+            for (unit, z) in of(signs.source).iter().enumerate() {
+                let entry = point * signs.width + unit;
+                let piece = pieces[entry];
+                let kind = Kind::Sign {
+                    point,
+                    family,
+                    unit,
+                };
+                let bound = piece.bound + self.safety.sign;
+                row(signs.first + entry, kind, piece.side * z, bound);
+            }
+        }
+        for (family, windows) in self.families.windows.iter().enumerate() {
+            let winners = &self.pattern.pools()[&windows.node];
+            let z = of(windows.source);
+            for window in 0..windows.width {
+                let entry = point * windows.width + window;
+                let winner = winners.winner(entry);
+                for (member, loser) in winners.losers(entry).enumerate() {
+                    let kind = Kind::Window {
                         point,
-                        inequality: index,
-                    },
+                        family,
+                        units: [winner, loser],
+                    };
+                    // Equal members give the same value, whichever wins: no safety is needed.
+                    let id = windows.first + entry * windows.members + member;
+                    row(id, kind, z[winner] - z[loser], 0.0);
+                }
+            }
+        }
+    }
+
+    fn visit_boxes(&self, change: &Change, visit: &mut impl FnMut(Violation)) {
+        let Some(bound) = self.box_bound else { return };
+        let matrices = self.coordinates.iter().map(Coordinates::affine);
+        let entries = matrices.flat_map(|affine| affine.matrix(change));
+        for (entry, d) in entries.enumerate() {
+            for upper in [false, true] {
+                let value = if upper { -d } else { d };
+                visit(Violation {
+                    id: self.families.boxes + 2 * entry + usize::from(upper),
+                    amount: -bound - value,
+                    kind: Kind::Box { entry, upper },
+                    value,
+                    bound: -bound,
                 });
             }
-        }
-        for (index, family) in self.families.signs.iter().enumerate() {
-            let pieces = &self.pattern.pieces()[&family.activation];
-            for (entry, (z, piece)) in values[&family.source].iter().zip(pieces).enumerate() {
-                let (point, unit) = (entry / family.width, entry % family.width);
-                if self.included[point] {
-                    visit(Violation {
-                        id: family.first + entry,
-                        amount: piece.bound + self.safety.sign - piece.side * z,
-                        kind: Kind::Sign {
-                            point,
-                            family: index,
-                            unit,
-                        },
-                    });
-                }
-            }
-        }
-        if let Some(bound) = self.box_bound {
-            let change = self.metric.change(x);
-            for (entry, d) in change.interleaved().enumerate() {
-                for upper in [false, true] {
-                    visit(Violation {
-                        id: self.families.boxes + 2 * entry + usize::from(upper),
-                        amount: if upper { d - bound } else { -bound - d },
-                        kind: Kind::Box { entry, upper },
-                    });
-                }
-            }
-        }
-    }
-
-    /// Value of a row's left side at the original weights, and its right side.
-    fn sides(&self, kind: Kind) -> (f64, f64) {
-        match kind {
-            Kind::Specification { point, inequality } => {
-                let outputs = &self.origin[&self.suffix.network().graph().output()];
-                let classes = outputs.len() / self.set.len();
-                let inequality = &self.set.points[point][inequality];
-                let slack = inequality.slack(&outputs[point * classes..(point + 1) * classes]);
-                (slack, self.safety.specification)
-            }
-            Kind::Sign {
-                point,
-                family,
-                unit,
-            } => {
-                let family = &self.families.signs[family];
-                let entry = point * family.width + unit;
-                let piece = self.pattern.pieces()[&family.activation][entry];
-                (
-                    piece.side * self.origin[&family.source][entry],
-                    piece.bound + self.safety.sign,
-                )
-            }
-            Kind::Box { .. } => (0.0, -self.box_bound.unwrap_or(f64::INFINITY)),
         }
     }
 
     fn target(&self, kind: Kind) -> Option<PointTarget> {
-        match kind {
-            Kind::Specification { point, inequality } => Some(PointTarget {
+        let target = |point, node, selector| {
+            Some(PointTarget {
                 point,
-                target: Target {
-                    node: self.suffix.network().graph().output(),
-                    selector: self.set.points[point][inequality].terms.clone(),
-                },
-            }),
+                target: Target { node, selector },
+            })
+        };
+        match kind {
+            Kind::Specification { point, inequality } => target(
+                point,
+                self.suffix.network().graph().output(),
+                self.set.points[point][inequality].terms.clone(),
+            ),
             Kind::Sign {
                 point,
                 family,
                 unit,
             } => {
                 let family = &self.families.signs[family];
-                let piece = self.pattern.pieces()[&family.activation][point * family.width + unit];
-                Some(PointTarget {
-                    point,
-                    target: Target {
-                        node: family.source,
-                        selector: vec![(unit, piece.side)],
-                    },
-                })
+                let piece = self.pattern.pieces()[&family.node][point * family.width + unit];
+                target(point, family.source, vec![(unit, piece.side)])
+            }
+            Kind::Window {
+                point,
+                family,
+                units: [winner, loser],
+            } => {
+                let source = self.families.windows[family].source;
+                target(point, source, vec![(winner, 1.0), (loser, -1.0)])
             }
             Kind::Box { .. } => None,
         }
@@ -265,74 +338,126 @@ impl<'a> FrozenRows<'a> {
 
     /// Computes the factors of the rows that are met for the first time.
     fn prepare(&mut self, chosen: &[Violation]) -> Result<(), RepairError> {
-        let fresh: Vec<(usize, PointTarget)> = chosen
-            .iter()
-            .filter(|violation| !self.factors.contains_key(&violation.id))
-            .filter_map(|violation| Some((violation.id, self.target(violation.kind)?)))
-            .collect();
-        let (ids, targets): (Vec<usize>, Vec<PointTarget>) = fresh.into_iter().unzip();
-        let found = self
-            .suffix
-            .sensitivities(None, &targets, Some(&self.pattern))?;
-        for (id, mut sensitivity) in ids.into_iter().zip(found) {
-            self.metric.whiten(&mut sensitivity);
-            self.factors
-                .insert(id, (sensitivity.output, sensitivity.later));
+        let mut fresh: Vec<(usize, PointTarget)> = Vec::new();
+        for violation in chosen {
+            if self.factors.contains_key(&violation.id) {
+                continue;
+            }
+            match (violation.kind, self.target(violation.kind)) {
+                (_, Some(target)) => fresh.push((violation.id, target)),
+                (Kind::Box { entry, upper }, None) => {
+                    let factors = self.box_factors(entry, if upper { -1.0 } else { 1.0 });
+                    self.factors.insert(violation.id, factors);
+                }
+                _ => {}
+            }
+        }
+        fresh.sort_by_key(|(id, target)| (target.point, *id));
+        let numbers = 8 * self.suffix.sensitivity_numbers(&self.state).max(1);
+        let size = SENSITIVITY_SHARE * self.max_memory as f64 / numbers as f64;
+        let mut features: Option<(usize, Vec<Features>)> = None;
+        for chunk in fresh.chunks((size as usize).clamp(1, 2048)) {
+            let targets: Vec<PointTarget> = chunk.iter().map(|(_, t)| t.clone()).collect();
+            let pattern = Some(&self.pattern);
+            let found = self.suffix.sensitivities(&self.state, &targets, pattern)?;
+            for ((id, target), deltas) in chunk.iter().zip(found) {
+                let point = target.point;
+                let known = match features.take() {
+                    Some((of, known)) if of == point => known,
+                    _ => self.suffix.features(&self.state, point)?,
+                };
+                let factors = self.factorise(point, &deltas, &known)?;
+                features = Some((point, known));
+                self.factors.insert(*id, factors);
+            }
         }
         Ok(())
     }
 
-    fn row(&mut self, violation: &Violation) -> Row {
-        let (value, bound) = self.sides(violation.kind);
-        let (input, sensitivity, tail) = match violation.kind {
-            Kind::Specification { point, .. } | Kind::Sign { point, .. } => {
-                let (sensitivity, tail) = self.factors[&violation.id].clone();
-                (point, sensitivity, tail)
-            }
-            Kind::Box { entry, upper } => match self.boxes.get(&violation.id) {
-                Some(known) => known.clone(),
-                None => {
-                    let fresh = self.box_factors(entry, if upper { -1.0 } else { 1.0 });
-                    self.boxes.insert(violation.id, fresh.clone());
-                    fresh
-                }
-            },
-        };
-        Row {
-            id: violation.id,
-            input,
+    fn factorise(
+        &mut self,
+        point: usize,
+        deltas: &[Vec<f64>],
+        features: &[Features],
+    ) -> Result<Factors, RepairError> {
+        let biases = self.coordinates[1..].iter().zip(&deltas[1..]);
+        let tail = biases
+            .flat_map(|(part, delta)| part.of_bias(delta))
+            .collect();
+        if self.single {
+            return Ok(Factors {
+                input: point,
+                sensitivity: self.coordinates[0].of_sensitivity(&deltas[0]),
+                tail,
+            });
+        }
+        let [h, sensitivity] = self.coordinates[0].outer_products(&deltas[0], &features[0]);
+        Ok(Factors {
+            input: self.inputs.push(h),
             sensitivity,
             tail,
-            rhs: bound - value,
-            softness: 0.0,
-        }
+        })
     }
 
     /// The row ±Δ_entry in the coordinates of the metric.
-    fn box_factors(&mut self, entry: usize, sign: f64) -> (usize, Vec<f64>, Vec<f64>) {
-        let shape = self.metric.shape();
-        let mut sensitivity = vec![0.0; shape.outputs];
-        let mut tail = vec![0.0; shape.tail];
-        let matrix = shape.outputs * shape.inputs;
-        if entry >= matrix {
-            tail[entry - matrix] = sign;
-            self.metric.whiten_tails(&mut tail);
-            // An input of its own: the row belongs to no point.
-            let input = self.inputs.push(vec![0.0; shape.inputs]);
-            return (input, sensitivity, tail);
+    fn box_factors(&mut self, entry: usize, sign: f64) -> Factors {
+        let Shape {
+            outputs, inputs, ..
+        } = self.shape;
+        let mut sensitivity = vec![0.0; outputs];
+        let mut unit = vec![0.0; inputs];
+        let mut tail = Vec::with_capacity(self.shape.tail);
+        // An input of its own: the row belongs to no point.
+        if entry < outputs * inputs {
+            sensitivity[entry / inputs] = sign;
+            unit[entry % inputs] = 1.0;
         }
-        sensitivity[entry / shape.inputs] = sign;
-        self.metric.whiten_sensitivities(&mut sensitivity);
-        let mut unit = vec![0.0; shape.inputs];
-        unit[entry % shape.inputs] = 1.0;
-        self.metric.whiten_inputs(&mut unit);
-        (self.inputs.push(unit), sensitivity, tail)
+        let mut first = outputs * inputs;
+        for part in &self.coordinates[1..] {
+            let mut bias = vec![0.0; part.len()];
+            if let Some(at) = entry.checked_sub(first).filter(|&at| at < part.len()) {
+                bias[at] = sign;
+            }
+            first += part.len();
+            tail.extend(part.of_sensitivity(&bias));
+        }
+        let start = &self.coordinates[0];
+        Factors {
+            sensitivity: start.of_sensitivity(&sensitivity),
+            input: {
+                let unit = start.of_features(&Features::new(unit, 1, inputs));
+                self.inputs.push(unit)
+            },
+            tail,
+        }
+    }
+
+    /// The rows of chosen violations at the candidate `x`.
+    fn rows(&self, chosen: &[Violation], x: &Unknown) -> Vec<Row> {
+        let row = |violation: &Violation| {
+            let factors = &self.factors[&violation.id];
+            Row {
+                id: violation.id,
+                input: factors.input,
+                sensitivity: factors.sensitivity.clone(),
+                tail: factors.tail.clone(),
+                rhs: 0.0,
+                softness: 0.0,
+            }
+        };
+        let mut rows: Vec<Row> = chosen.iter().map(row).collect();
+        // value(x) = value(0) + a · x, so the right-hand side is bound - value(x) + a · x.
+        let values = apply(&self.shape, &self.inputs, &rows, x);
+        for ((row, violation), value) in rows.iter_mut().zip(chosen).zip(values) {
+            row.rhs = violation.bound - violation.value + value;
+        }
+        rows
     }
 }
 
 impl Constraints for FrozenRows<'_> {
     fn shape(&self) -> Shape {
-        self.metric.shape()
+        self.shape
     }
 
     fn inputs(&self) -> &Inputs {
@@ -344,82 +469,43 @@ impl Constraints for FrozenRows<'_> {
     }
 
     fn separate(&mut self, x: &Unknown, quota: &Quota) -> Result<Separation, BoxError> {
-        let values = self.values(x)?;
-        let (mut worst, mut violated, mut finite) = (f64::NEG_INFINITY, Vec::new(), true);
-        self.violations(&values, x, |violation| {
+        let (mut worst, mut count, mut finite) = (f64::NEG_INFINITY, 0, true);
+        let mut worst_of_point: BTreeMap<Option<usize>, Vec<Violation>> = BTreeMap::new();
+        let descending =
+            |a: &Violation, b: &Violation| b.amount.total_cmp(&a.amount).then(a.id.cmp(&b.id));
+        self.violations(x, |violation| {
             worst = worst.max(violation.amount);
             finite &= violation.amount.is_finite();
             if violation.amount > 0.0 {
-                violated.push(violation);
+                count += 1;
+                let point = violation.kind.point();
+                let list = worst_of_point.entry(point).or_default();
+                list.push(violation);
+                // Only the worst few of a point are ever taken; box rows all are.
+                if point.is_some() && list.len() >= 4 * quota.per_input.max(16) {
+                    list.sort_by(descending);
+                    list.truncate(quota.per_input);
+                }
             }
-        });
+        })?;
         if !finite {
             return Err("a frozen value overflows at this change".into());
         }
-        let count = violated.len();
-        violated.sort_by(|a, b| b.amount.total_cmp(&a.amount).then(a.id.cmp(&b.id)));
-        let mut taken: HashMap<usize, usize> = HashMap::new();
-        violated.retain(|violation| {
-            let group = match violation.kind {
-                Kind::Specification { point, .. } | Kind::Sign { point, .. } => point,
-                Kind::Box { .. } => return true,
-            };
-            let taken = taken.entry(group).or_default();
-            *taken += 1;
-            *taken <= quota.per_input
-        });
-        violated.truncate(quota.total);
-        self.prepare(&violated)?;
+        let mut chosen = Vec::new();
+        for (point, mut list) in worst_of_point {
+            list.sort_by(descending);
+            if point.is_some() {
+                list.truncate(quota.per_input);
+            }
+            chosen.extend(list);
+        }
+        chosen.sort_by(descending);
+        chosen.truncate(quota.total);
+        self.prepare(&chosen)?;
         Ok(Separation {
             worst,
             violated: count,
-            rows: violated
-                .iter()
-                .map(|violation| self.row(violation))
-                .collect(),
+            rows: self.rows(&chosen, x),
         })
-    }
-}
-
-impl Families {
-    fn new(
-        suffix: &Suffix<'_>,
-        metric: &Metric,
-        set: &RepairSet,
-        pattern: &Pattern,
-        boxed: bool,
-    ) -> Self {
-        let mut next = 0;
-        let mut take = |count: usize| {
-            next += count;
-            next - count
-        };
-        let specification = set
-            .points
-            .iter()
-            .map(|inequalities| take(inequalities.len()))
-            .collect();
-        let nodes = suffix.network().graph().nodes();
-        let signs = pattern
-            .pieces()
-            .iter()
-            .map(|(&activation, pieces)| SignFamily {
-                activation,
-                source: nodes[activation].sources[0],
-                first: take(pieces.len()),
-                width: pieces.len() / set.len(),
-            })
-            .collect();
-        let boxes = take(if boxed {
-            2 * metric.shape().entries()
-        } else {
-            0
-        });
-        Self {
-            specification,
-            signs,
-            boxes,
-            total: next,
-        }
     }
 }

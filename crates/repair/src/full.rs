@@ -17,15 +17,14 @@ use network::{Mode, NodeId, Op, Pattern};
 use optim::lp::{Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop};
 
 use crate::frozen::Safety;
-use crate::suffix::Suffix;
+use crate::suffix::{State, Suffix};
 use crate::{Change, Objective, RepairError, RepairSet};
 
 /// The program and where Δ is in it.
 pub struct FullProgram {
     program: ConvexProgram,
-    weight: Vec<usize>,
-    bias: Vec<usize>,
-    later: Vec<Vec<usize>>,
+    /// The variables of every tensor that may change.
+    tensors: Vec<(String, Vec<usize>)>,
 }
 
 /// The answer of the solver.
@@ -53,10 +52,12 @@ impl FullProgram {
         safety: Safety,
         box_bound: Option<f64>,
     ) -> Result<Self, RepairError> {
-        let pattern = suffix.pattern()?;
-        let mut writer = Writer::new(suffix, &pattern, safety, box_bound.unwrap_or(f64::INFINITY));
+        let state = suffix.at(None)?;
+        let pattern = suffix.pattern(&state)?;
+        let bound = box_bound.unwrap_or(f64::INFINITY);
+        let mut writer = Writer::new(suffix, &state, &pattern, safety, bound)?;
         let outputs = writer.values()?;
-        let original = suffix.outputs(None, Mode::Frozen(&pattern))?;
+        let original = suffix.outputs(&state, Mode::Frozen(&pattern))?;
         let classes = original.len() / set.len();
         for (i, inequalities) in set.points.iter().enumerate() {
             for inequality in inequalities {
@@ -97,14 +98,13 @@ impl FullProgram {
                 });
             }
         }
+        let tensors = writer.tensors();
         Ok(Self {
             program: ConvexProgram {
                 linear: writer.linear,
                 quadratic,
             },
-            weight: writer.weight,
-            bias: writer.bias,
-            later: writer.later,
+            tensors,
         })
     }
 
@@ -126,12 +126,10 @@ impl FullProgram {
         };
         Ok(match outcome {
             LpOutcome::Optimal(solution) => {
-                let pick = |at: &[usize]| at.iter().map(|&j| solution.x[j]).collect();
-                let change = Change {
-                    weight: pick(&self.weight),
-                    bias: pick(&self.bias),
-                    later: self.later.iter().map(|at| pick(at)).collect(),
-                };
+                let mut change = Change::default();
+                for (name, variables) in &self.tensors {
+                    change.set(name, variables.iter().map(|&j| solution.x[j]).collect());
+                }
                 FullOutcome::Optimal(change, solution.objective, solution.violation)
             }
             LpOutcome::Infeasible => FullOutcome::Infeasible,
@@ -149,6 +147,10 @@ struct Writer<'a> {
     suffix: &'a Suffix<'a>,
     pattern: &'a Pattern,
     safety: Safety,
+    /// `[h_i; 1]`, points x (m + 1).
+    inputs: Vec<f64>,
+    /// The start layer's outputs at the original weights, points x p.
+    start: Vec<f64>,
     linear: LinearProgram,
     weight: Vec<usize>,
     bias: Vec<usize>,
@@ -156,7 +158,28 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(suffix: &'a Suffix<'a>, pattern: &'a Pattern, safety: Safety, bound: f64) -> Self {
+    fn new(
+        suffix: &'a Suffix<'a>,
+        state: &State,
+        pattern: &'a Pattern,
+        safety: Safety,
+        bound: f64,
+    ) -> Result<Self, RepairError> {
+        let unsupported = || RepairError::Unsupported {
+            node: suffix.layer().name.clone(),
+            op: suffix.layer().kind.name().to_owned(),
+            encoding: "full",
+        };
+        if !suffix.has_single_positions() || suffix.layer().bias.is_none() {
+            return Err(unsupported());
+        }
+        let mut inputs = Vec::new();
+        for point in 0..suffix.points() {
+            let features = suffix.features(state, point)?;
+            inputs.extend(features[0].group(0).row(0).iter());
+        }
+        let start = suffix.layer().node;
+        let mut values = suffix.evaluate(state, None, Mode::Free, &[start])?;
         let mut linear = LinearProgram::new();
         let mut variables = |count: usize| {
             (0..count)
@@ -168,20 +191,37 @@ impl<'a> Writer<'a> {
             variables(layer.outputs * layer.inputs),
             variables(layer.outputs),
         );
-        let later = suffix
-            .later()
+        let later = suffix.layers()[1..]
             .iter()
-            .map(|layer| variables(layer.outputs))
+            .map(|affine| variables(affine.layer().outputs))
             .collect();
-        Self {
+        Ok(Self {
             suffix,
             pattern,
             safety,
+            inputs,
+            start: values.remove(&start).unwrap_or_default(),
             linear,
             weight,
             bias,
             later,
-        }
+        })
+    }
+
+    /// The variables of every tensor that may change.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let layer = self.suffix.layer();
+        let biases = self.suffix.layers()[1..].iter().zip(&self.later);
+        let biases = biases.filter_map(|(affine, at)| {
+            let bias = affine.layer().bias.as_ref()?;
+            Some((bias.clone(), at.clone()))
+        });
+        let own = layer
+            .bias
+            .iter()
+            .map(|bias| (bias.clone(), self.bias.clone()));
+        let weight = (layer.weight.clone(), self.weight.clone());
+        [weight].into_iter().chain(own).chain(biases).collect()
     }
 
     fn entries(&self) -> impl Iterator<Item = usize> + '_ {
@@ -223,11 +263,9 @@ impl<'a> Writer<'a> {
                     let weight = network.tensor(&op.weight)?;
                     let bias = op.bias.as_ref().ok_or_else(unsupported)?;
                     let bias = network.tensor(bias)?;
-                    let offset = self
-                        .suffix
-                        .later()
+                    let offset = self.suffix.layers()[1..]
                         .iter()
-                        .position(|layer| layer.node == id);
+                        .position(|affine| affine.layer().node == id);
                     let source = source.clone();
                     (0..points)
                         .map(|i| self.linear_layer(id, i, &source[i], &weight, &bias, offset))
@@ -249,7 +287,7 @@ impl<'a> Writer<'a> {
     fn start_layer(&mut self, i: usize) -> Vec<Scaled> {
         let layer = self.suffix.layer();
         let (p, m) = (layer.outputs, layer.inputs);
-        let h = &self.suffix.inputs()[i * (m + 1)..i * (m + 1) + m];
+        let h = self.inputs[i * (m + 1)..i * (m + 1) + m].to_vec();
         (0..p)
             .map(|u| {
                 let z = self.pattern_variable(layer.node, i, u, p);
@@ -257,8 +295,7 @@ impl<'a> Writer<'a> {
                     .filter(|&j| h[j] != 0.0)
                     .map(|j| (self.weight[u * m + j], -h[j]));
                 let terms: Vec<Scaled> = moved.chain([(self.bias[u], -1.0), (z, 1.0)]).collect();
-                self.linear
-                    .equal(terms, self.suffix.layer_outputs()[i * p + u]);
+                self.linear.equal(terms, self.start[i * p + u]);
                 (z, 1.0)
             })
             .collect()

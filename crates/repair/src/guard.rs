@@ -1,127 +1,396 @@
-//! Second moments over the guard set, for all layers in one pass.
+//! Second moments over the guard set.
 //!
-//! For a layer with input h̃ = [h; 1] and output z,
+//! For a layer `z_t = W̃ φ_t` ([`Affine`]) and an output y_c let `D_c = Σ_t δ_{c,t} φ_tᵀ` be the
+//! gradient with respect to W̃. A change Δ moves the outputs by `E‖Δy‖² ≈ E Σ_c ⟨D_c, Δ⟩²`,
+//! approximated per group by a Kronecker product,
 //!
 //! ```text
-//! A = E[h̃ h̃ᵀ],      G = E[Σ_c δ_c δ_cᵀ],   δ_c = ∂y_c/∂z
+//! E Σ_c ⟨D_c, Δ⟩²  ≈  Δᵀ (A ⊗ G) Δ
+//! one position       A = E[φ φᵀ],                         G = E[Σ_c δ_c δ_cᵀ]
+//! several positions  A = E[Σ_c D_cᵀ D_c] / E Σ_c ‖D_c‖²,  G = E[Σ_c D_c D_cᵀ]
 //! ```
 //!
-//! so that a change Δ of W̃ = [W b] changes the outputs by E‖Δy‖² ≈ Δᵀ(A ⊗ G)Δ
-//! to first order, if inputs and Jacobians are taken as independent (the
-//! Kronecker approximation of Martens & Grosse, ICML 2015).
+//! With one position the two are taken as independent (Martens & Grosse, ICML 2015). The
+//! positions of one example are anything but independent, so their sum is formed first and the
+//! factors are the second moments of its rows and columns (as in Gupta, Koren & Singer,
+//! ICML 2018). With many outputs the sum over c is estimated by one random combination
+//! `Σ_c ±δ_c` per example, whose expectation is the same.
+
+use std::collections::BTreeMap;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use network::{Network, Value};
+use network::{Layer, Network, Target, Value};
+use rayon::prelude::*;
 
-use crate::{RepairError, supported};
+use crate::RepairError;
+use crate::affine::{Affine, Features};
 
-/// The moments of one layer.
+/// The moments of one group of a layer.
 #[derive(Clone, Debug)]
-pub struct LayerMoments {
-    /// A, (m + 1) x (m + 1).
+pub struct GroupMoments {
+    /// A, width x width.
     pub inputs: Mat<f64>,
-    /// G, p x p.
+    /// G, outputs of the group x the same.
     pub outputs: Mat<f64>,
 }
 
-/// The moments of all layers, in layer order.
+/// The moments of one layer, a pair per group.
+#[derive(Clone, Debug)]
+pub struct LayerMoments {
+    /// One entry per group of [`Affine::groups`].
+    pub groups: Vec<GroupMoments>,
+}
+
+/// The moments of some layers.
 #[derive(Clone, Debug)]
 pub struct GuardMoments {
-    /// One entry per weight-bearing layer.
-    pub layers: Vec<LayerMoments>,
-    /// Number of guard inputs.
-    pub inputs: usize,
+    layers: BTreeMap<usize, LayerMoments>,
+    examples: usize,
 }
 
 /// Guard inputs that are pushed through the network at once.
 const CHUNK: usize = 512;
+/// Numbers of sensitivities and of gradients that are held at once.
+const NUMBERS: usize = 1 << 25;
+/// Up to this many outputs each is differentiated; more are combined with random signs.
+const EXACT_OUTPUTS: usize = 16;
 
 impl GuardMoments {
-    /// Streams the guard inputs (`n x example`, row-major) through the network.
+    /// Streams the guard inputs (`n x shape`, row-major) through the network and collects the
+    /// moments of `layers`.
     ///
     /// # Errors
     /// [`RepairError::NoGuard`] when there are none; [`RepairError::Unsupported`] for a layer
-    /// whose kind has no moments; [`RepairError::Network`].
-    pub fn collect(network: &Network, inputs: &[f32]) -> Result<Self, RepairError> {
-        let example: usize = network.graph().input_shape().iter().product();
+    /// without an affine form; [`RepairError::Network`].
+    pub fn collect(
+        network: &Network,
+        inputs: &[f32],
+        shape: &[usize],
+        layers: &[Layer],
+    ) -> Result<Self, RepairError> {
+        let example: usize = shape.iter().product();
         let count = inputs.len() / example.max(1);
         if count == 0 {
             return Err(RepairError::NoGuard);
         }
-        network.layers().iter().try_for_each(supported)?;
-        let zero = |n: usize| Mat::<f64>::zeros(n, n);
-        let mut layers: Vec<LayerMoments> = network
-            .layers()
+        let mut sums = layers
             .iter()
-            .map(|layer| LayerMoments {
-                inputs: zero(layer.inputs + 1),
-                outputs: zero(layer.outputs),
+            .map(|layer| Sums::new(network, layer))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut first = 0;
+        while first < count {
+            let size = match sums.as_mut_slice() {
+                [only] => only.collect_one(network, &inputs[first * example..], shape, first)?,
+                several => collect_all(network, several, &inputs[first * example..], shape, first)?,
+            };
+            first += size;
+        }
+        Ok(Self {
+            layers: sums.into_iter().map(|s| s.moments(count)).collect(),
+            examples: count,
+        })
+    }
+
+    /// The moments of a layer.
+    ///
+    /// # Errors
+    /// [`RepairError::Option`] when they were not collected.
+    pub fn layer(&self, layer: &Layer) -> Result<&LayerMoments, RepairError> {
+        self.layers
+            .get(&layer.index)
+            .ok_or_else(|| RepairError::Option {
+                option: "guard",
+                expected: format!("moments of layer `{}`", layer.name),
+                got: format!("moments of {} other layers", self.layers.len()),
             })
+    }
+
+    /// Number of guard inputs.
+    pub fn examples(&self) -> usize {
+        self.examples
+    }
+}
+
+/// Running sums of one layer.
+struct Sums {
+    affine: Affine,
+    inputs: Vec<Mat<f64>>,
+    outputs: Vec<Mat<f64>>,
+    /// Output c depends on channel c alone: one pass gives every D_c, as the rows of one matrix.
+    channelwise: bool,
+    /// Σ ‖D‖² per group; `None` while every example has one position.
+    norms: Option<Vec<f64>>,
+}
+
+impl Sums {
+    fn new(network: &Network, layer: &Layer) -> Result<Self, RepairError> {
+        let affine = Affine::new(network, layer)?;
+        let zeros = |n: usize| vec![Mat::<f64>::zeros(n, n); affine.groups()];
+        Ok(Self {
+            inputs: zeros(affine.width()),
+            outputs: zeros(affine.group_outputs()),
+            channelwise: network.is_channelwise_behind(layer),
+            norms: None,
+            affine,
+        })
+    }
+
+    /// One layer alone: only the network behind it is differentiated. Returns the number of
+    /// examples used.
+    fn collect_one(
+        &mut self,
+        network: &Network,
+        inputs: &[f32],
+        shape: &[usize],
+        first: usize,
+    ) -> Result<usize, RepairError> {
+        let (x, size) = chunk(network, inputs, shape)?;
+        let cut = network.run_until(self.affine.layer(), x)?;
+        let z = network.layer_output(&cut)?;
+        let selectors = selectors(network, first, size, self.channelwise);
+        let output = network.graph().output();
+        let mut deltas = Vec::with_capacity(selectors.len());
+        for selector in selectors {
+            let classes = selector.len() / size;
+            let targets: Vec<Target> = selector
+                .chunks_exact(classes)
+                .map(|row| {
+                    let chosen = row.iter().copied().enumerate();
+                    Target {
+                        node: output,
+                        selector: chosen.filter(|(_, s)| *s != 0.0).collect(),
+                    }
+                })
+                .collect();
+            let offsets = BTreeMap::new();
+            let (delta, _) = network.sensitivities_behind(
+                &cut,
+                z.clone(),
+                &offsets,
+                &targets,
+                &[],
+                network::Mode::Free,
+            )?;
+            deltas.push(delta);
+        }
+        self.add(&cut.input, &deltas)?;
+        Ok(size)
+    }
+
+    /// Adds the examples of a batch: the layer's inputs, and its sensitivities per selector.
+    fn add(&mut self, input: &Value, deltas: &[Value]) -> Result<(), RepairError> {
+        let shape = input.shape();
+        let (batch, example) = (shape[0], shape[1..].iter().product::<usize>());
+        let h = input.to_vec()?;
+        let deltas = deltas
+            .iter()
+            .map(Value::to_vec)
+            .collect::<Result<Vec<_>, _>>()?;
+        let features = h
+            .par_chunks_exact(example.max(1))
+            .map(|h| self.affine.features(h, &shape[1..]))
+            .collect::<Result<Vec<_>, _>>()?;
+        let single = features.iter().all(|f| f.positions() == 1) && self.affine.groups() == 1;
+        if single && self.norms.is_none() {
+            self.add_independent(&features, &deltas);
+            return Ok(());
+        }
+        for i in 0..batch {
+            let of_example = deltas.iter().map(|delta| {
+                let size = delta.len() / batch;
+                &delta[i * size..(i + 1) * size]
+            });
+            self.add_gradients(&features[i], of_example.collect());
+        }
+        Ok(())
+    }
+
+    /// One position per example: A and G are independent moments.
+    fn add_independent(&mut self, features: &[Features], deltas: &[Vec<f64>]) {
+        let rows: Vec<f64> = features
+            .iter()
+            .flat_map(|f| f.group(0).row(0).iter().copied().collect::<Vec<_>>())
             .collect();
-        for chunk in inputs.chunks(CHUNK * example) {
-            let x = network.batch(chunk)?;
-            let batch = x.batch();
-            let (traces, outputs) = network.activations(x.clone())?;
-            let classes = outputs.shape()[1];
-            for (moments, trace) in layers.iter_mut().zip(&traces) {
-                let h = with_one(&trace.input.to_vec()?, batch);
-                accumulate(&mut moments.inputs, &h, batch, 1.0 / count as f64);
+        accumulate(&mut self.inputs[0], &rows, features.len());
+        for delta in deltas {
+            if self.channelwise {
+                diagonal(&mut self.outputs[0], delta);
+            } else {
+                accumulate(&mut self.outputs[0], delta, features.len());
             }
-            for class in 0..classes {
-                let mut selector = vec![0.0; batch * classes];
-                selector
-                    .iter_mut()
-                    .skip(class)
-                    .step_by(classes)
-                    .for_each(|s| *s = 1.0);
-                let selector = Value::from_f64(
-                    &selector,
-                    &[batch, classes],
-                    network.device(),
-                    network.precision(),
-                )?;
-                for (moments, delta) in layers
-                    .iter_mut()
-                    .zip(network.sensitivities(x.clone(), selector)?)
-                {
-                    accumulate(
-                        &mut moments.outputs,
-                        &delta.to_vec()?,
-                        batch,
-                        1.0 / count as f64,
+        }
+    }
+
+    /// The gradients D of one example, one per selector.
+    fn add_gradients(&mut self, features: &Features, deltas: Vec<&[f64]>) {
+        let (groups, p, width) = (
+            self.affine.groups(),
+            self.affine.group_outputs(),
+            self.affine.width(),
+        );
+        let norms = self.norms.get_or_insert_with(|| vec![0.0; groups]);
+        let gradients: Vec<Vec<f64>> = deltas
+            .into_par_iter()
+            .map(|delta| self.affine.gradient(delta, features))
+            .collect();
+        for gradient in gradients {
+            for (group, block) in gradient.chunks_exact((p * width).max(1)).enumerate() {
+                accumulate(&mut self.inputs[group], block, p);
+                let rows = MatRef::from_row_major_slice(block, p, width);
+                if self.channelwise {
+                    for o in 0..p {
+                        self.outputs[group][(o, o)] += rows.row(o).squared_norm_l2();
+                    }
+                } else {
+                    matmul(
+                        self.outputs[group].as_mut(),
+                        Accum::Add,
+                        rows,
+                        rows.transpose(),
+                        1.0,
+                        Par::rayon(0),
                     );
+                }
+                norms[group] += rows.squared_norm_l2();
+            }
+        }
+    }
+
+    fn moments(self, count: usize) -> (usize, LayerMoments) {
+        let scale = 1.0 / count as f64;
+        let pairs = self.inputs.into_iter().zip(self.outputs).enumerate();
+        let groups = pairs.map(|(group, (inputs, outputs))| {
+            let norm = self.norms.as_ref().map(|norms| norms[group]);
+            let inner = match norm {
+                None => scale,
+                Some(norm) if norm > 0.0 => 1.0 / norm,
+                Some(_) => 0.0,
+            };
+            GroupMoments {
+                inputs: faer::Scale(inner) * inputs,
+                outputs: faer::Scale(scale) * outputs,
+            }
+        });
+        let groups = groups.collect();
+        (self.affine.layer().index, LayerMoments { groups })
+    }
+}
+
+/// All layers in two passes over the whole network. Returns the number of examples used.
+fn collect_all(
+    network: &Network,
+    sums: &mut [Sums],
+    inputs: &[f32],
+    shape: &[usize],
+    first: usize,
+) -> Result<usize, RepairError> {
+    let (x, size) = chunk(network, inputs, shape)?;
+    let (traces, _) = network.activations(x.clone())?;
+    let mut deltas: Vec<Vec<Value>> = vec![Vec::new(); sums.len()];
+    let mut separate: Vec<Option<Value>> = vec![None; sums.len()];
+    for selector in selectors(network, first, size, false) {
+        let all = differentiate(network, &x, &selector, size)?;
+        for (deltas, sums) in deltas.iter_mut().zip(&*sums) {
+            deltas.push(all[sums.affine.layer().index].clone());
+        }
+    }
+    if sums.iter().any(|sums| sums.channelwise) {
+        for selector in selectors(network, first, size, true) {
+            let all = differentiate(network, &x, &selector, size)?;
+            for (separate, sums) in separate.iter_mut().zip(&*sums) {
+                if sums.channelwise {
+                    *separate = Some(all[sums.affine.layer().index].clone());
                 }
             }
         }
-        Ok(Self {
-            layers,
-            inputs: count,
-        })
+    }
+    for ((sums, deltas), separate) in sums.iter_mut().zip(deltas).zip(separate) {
+        let input = &traces[sums.affine.layer().index].input;
+        match separate {
+            Some(delta) => sums.add(input, &[delta])?,
+            None => sums.add(input, &deltas)?,
+        }
+    }
+    Ok(size)
+}
+
+fn differentiate(
+    network: &Network,
+    x: &Value,
+    selector: &[f64],
+    size: usize,
+) -> Result<Vec<Value>, RepairError> {
+    let shape = [size, selector.len() / size];
+    let selector = Value::from_f64(selector, &shape, network.device(), network.precision())?;
+    Ok(network.sensitivities(x.clone(), selector)?)
+}
+
+/// The first examples of `inputs`, as many as fit in memory together.
+fn chunk(
+    network: &Network,
+    inputs: &[f32],
+    shape: &[usize],
+) -> Result<(Value, usize), RepairError> {
+    let example: usize = shape.iter().product();
+    let widest = network.layers().iter().map(|layer| layer.outputs).max();
+    // An image's largest value has about as many numbers per channel as its input.
+    let numbers = match shape.len() {
+        1 => example.max(widest.unwrap_or(1)),
+        _ => example * widest.unwrap_or(1) / 4,
+    };
+    let size = (NUMBERS / numbers.max(1)).clamp(4, CHUNK);
+    let size = size.min(inputs.len() / example);
+    let x = network.batch_of(&inputs[..size * example], shape)?;
+    Ok((x, size))
+}
+
+/// The combinations of outputs that are differentiated, each examples x outputs.
+fn selectors(network: &Network, first: usize, size: usize, channelwise: bool) -> Vec<Vec<f64>> {
+    let classes = network.classes();
+    if channelwise {
+        return vec![vec![1.0; size * classes]];
+    }
+    if classes > EXACT_OUTPUTS {
+        let entries = (0..size * classes).map(|at| sign((first * classes + at) as u64));
+        return vec![entries.collect()];
+    }
+    let one = |class: usize| {
+        let entries = (0..size * classes).map(|at| f64::from(u8::from(at % classes == class)));
+        entries.collect()
+    };
+    (0..classes).map(one).collect()
+}
+
+/// A random sign that depends on its position alone (the finaliser of SplitMix64).
+fn sign(position: u64) -> f64 {
+    let mut bits = position.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    if (bits ^ (bits >> 31)) & 1 == 0 {
+        1.0
+    } else {
+        -1.0
     }
 }
 
-/// Appends the constant feature that carries the bias: rows `[h; 1]`.
-pub(crate) fn with_one(rows: &[f64], count: usize) -> Vec<f64> {
-    let width = rows.len() / count.max(1);
-    let mut extended = Vec::with_capacity(rows.len() + count);
-    for row in rows.chunks_exact(width.max(1)) {
-        extended.extend_from_slice(row);
-        extended.push(1.0);
-    }
-    extended
-}
-
-/// `moment += scale · rowsᵀ rows`
-fn accumulate(moment: &mut Mat<f64>, rows: &[f64], count: usize, scale: f64) {
-    let width = moment.nrows();
-    let rows = MatRef::from_row_major_slice(rows, count, width);
+/// `moment += rowsᵀ rows`
+fn accumulate(moment: &mut Mat<f64>, rows: &[f64], count: usize) {
+    let rows = MatRef::from_row_major_slice(rows, count, moment.nrows());
     matmul(
         moment.as_mut(),
         Accum::Add,
         rows.transpose(),
         rows,
-        scale,
-        Par::Seq,
+        1.0,
+        Par::rayon(0),
     );
+}
+
+/// The diagonal of `moment += rowsᵀ rows`
+fn diagonal(moment: &mut Mat<f64>, rows: &[f64]) {
+    let width = moment.nrows();
+    for (at, value) in rows.iter().enumerate() {
+        moment[(at % width, at % width)] += value * value;
+    }
 }

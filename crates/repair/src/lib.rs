@@ -19,13 +19,14 @@
 //! let network = Network::load(&checkpoint, &DeviceChoice::Flex.open()?, Precision::F64)?;
 //! // At (1, 0) output 0 must win by 0.5, at (0, 1) output 1.
 //! let wins = |a, b| vec![Inequality { terms: vec![(a, 1.0), (b, -1.0)], bound: 0.5 }];
-//! let set = RepairSet::linear(vec![1.0, 0.0, 0.0, 1.0], 2, vec![wins(0, 1), wins(1, 0)]);
+//! let set = RepairSet::linear(vec![1.0, 0.0, 0.0, 1.0], &[2], vec![wins(0, 1), wins(1, 0)]);
 //! let problem = Problem {
 //!     network: &network,
 //!     checkpoint: &checkpoint,
-//!     layer: &network.layers()[1],
+//!     layers: &network.layers()[1..],
 //!     set: &set,
 //!     guard: None,
+//!     start: None,
 //! };
 //! let options = Options { objective: Objective::L2, ..Options::default() };
 //! let Outcome::Repaired(repair) = repair(&problem, &options)? else { panic!("not repaired") };
@@ -34,13 +35,17 @@
 //! # }
 //! ```
 //!
-//! Supported: linear layers; frozen patterns through ReLU, LeakyReLU and
-//! Hardswish outside [-3, 3]; sequential repair through every operator of
-//! [`network`]; objectives [`Objective::ALL`]. Not supported: regions,
-//! convolutions, several layers at once.
+//! Supported: every layer but embeddings, several at once in a sequential repair, through every
+//! operator of [`network`]; frozen patterns through ReLU, LeakyReLU, Hardswish outside [-3, 3] and
+//! max-pool, for layers whose outputs all read the same inputs; objectives [`Objective::ALL`].
+//! Not supported: regions, embeddings.
 
+mod affine;
 mod change;
+mod coordinates;
+mod duplicates;
 mod error;
+mod families;
 mod first_order;
 mod frozen;
 mod full;
@@ -55,18 +60,21 @@ mod solve;
 mod specification;
 mod suffix;
 mod verify;
+mod written;
 
+pub use affine::{Affine, Features, supported};
 pub use change::Change;
+pub use duplicates::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
 pub use error::RepairError;
 pub use first_order::{FirstOrder, first_order};
 pub use frozen::{FrozenRows, Safety};
 pub use full::{FullOutcome, FullProgram};
-pub use guard::{GuardMoments, LayerMoments};
+pub use guard::{GroupMoments, GuardMoments, LayerMoments};
 pub use metric::{DAMPING, Metric};
 pub use objective::{Method, Objective};
 pub use outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
-pub use problem::{Options, Problem, metric};
+pub use problem::{MAX_MEMORY, Options, Problem, metric};
 pub use solve::repair;
 pub use specification::{Inequality, RepairSet};
-pub use suffix::{PointTarget, Sensitivity, Suffix, supported};
+pub use suffix::{PointTarget, State, Suffix};
 pub use verify::{Evaluator, Verification, verify};

@@ -1,19 +1,19 @@
 //! The metric in which a change is measured, as a change of coordinates.
 //!
-//! With Cholesky factors A = L_A L_Aᵀ and G = L_G L_Gᵀ (damped), the objective is
+//! With Cholesky factors A = L_A L_Aᵀ and G = L_G L_Gᵀ (damped) of each group of each edited
+//! layer, the objective is
 //!
 //! ```text
-//! Δᵀ(A ⊗ G)Δ = ‖X‖²,   X = L_Gᵀ Δ L_A,   gᵀ Δ h̃ = (L_G⁻¹ g)ᵀ X (L_A⁻¹ h̃)
+//! Δᵀ(A ⊗ G)Δ = ‖X‖²,   X = L_Gᵀ Δ L_A,   ⟨δ φᵀ, Δ⟩ = (L_G⁻¹ δ)ᵀ X (L_A⁻¹ φ)
 //! ```
 //!
-//! so whitening the factors of every row turns `guarded` into `l2`, and the
-//! solvers know one objective only. Each later bias is measured by its own
-//! layer's G.
+//! so whitening the factors of every row turns `guarded` into `l2`, and the solvers know one
+//! objective only. Several layers are measured by the sum.
 //!
-//! Damping keeps directions that no guard input uses from being free: each
-//! factor gets `√ε` times its mean diagonal (Martens & Grosse, ICML 2015,
-//! section 6.3, with the mean diagonal in place of the trace norm), so that
-//! `A ⊗ G` is damped by about ε of its mean eigenvalue where both vanish.
+//! Damping keeps directions that no guard input uses from being free: each factor gets `√ε`
+//! times its mean diagonal (Martens & Grosse, ICML 2015, section 6.3, with the mean diagonal in
+//! place of the trace norm), so that `A ⊗ G` is damped by about ε of its mean eigenvalue where
+//! both vanish.
 
 use faer::linalg::solvers::Llt;
 use faer::linalg::triangular_solve::{
@@ -21,11 +21,10 @@ use faer::linalg::triangular_solve::{
 };
 use faer::{Mat, MatMut, Par, Side};
 use network::Layer;
-use optim::{Inputs, Shape, Unknown};
 
-use crate::guard::{GuardMoments, LayerMoments};
-use crate::suffix::{Sensitivity, Suffix};
-use crate::{Change, RepairError};
+use crate::RepairError;
+use crate::affine::Affine;
+use crate::guard::GuardMoments;
 
 /// Default damping ε.
 pub const DAMPING: f64 = 1e-3;
@@ -33,157 +32,196 @@ pub const DAMPING: f64 = 1e-3;
 /// Coordinates in which the objective is the squared Euclidean norm.
 #[derive(Clone, Debug)]
 pub struct Metric {
-    factors: Option<Factors>,
-    shape: Shape,
-    tails: Vec<usize>,
+    blocks: Vec<Block>,
 }
 
+/// The metric of one edited layer.
 #[derive(Clone, Debug)]
-struct Factors {
-    inputs: Mat<f64>,
-    outputs: Mat<f64>,
-    tails: Vec<Mat<f64>>,
+pub(crate) struct Block {
+    /// L_A and L_G per group; `None` for the Euclidean metric.
+    factors: Option<Vec<[Mat<f64>; 2]>>,
 }
 
 impl Metric {
-    /// The Euclidean metric of a change of `layer` and of the biases of `later`.
-    pub fn euclidean(layer: &Layer, later: &[Layer]) -> Self {
-        let tails: Vec<usize> = later.iter().map(|layer| layer.outputs).collect();
+    /// The Euclidean metric of changes of some layers.
+    pub fn euclidean(layers: &[Affine]) -> Self {
+        let blocks = layers.iter().map(|_| Block { factors: None });
         Self {
-            factors: None,
-            shape: Shape {
-                outputs: layer.outputs,
-                inputs: layer.inputs + 1,
-                tail: tails.iter().sum(),
-            },
-            tails,
+            blocks: blocks.collect(),
         }
     }
 
     /// The guard metric with damping ε.
     ///
     /// # Errors
-    /// [`RepairError::Metric`] when a factor is not positive definite.
+    /// [`RepairError::Metric`] when a factor is not positive definite;
+    /// [`RepairError::Option`] for a layer without moments.
     pub fn guarded(
-        layer: &Layer,
-        later: &[Layer],
+        layers: &[Affine],
         moments: &GuardMoments,
         damping: f64,
     ) -> Result<Self, RepairError> {
-        let of = |layer: &Layer| &moments.layers[layer.index];
-        let LayerMoments { inputs, outputs } = of(layer);
-        let factors = Factors {
-            inputs: factor(inputs, damping, "input moment", layer)?,
-            outputs: factor(outputs, damping, "Jacobian moment", layer)?,
-            tails: later
+        let blocks = layers
+            .iter()
+            .map(|affine| Block::guarded(affine, moments, damping))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { blocks })
+    }
+
+    /// The metric of each layer, in the order given.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The metric of the first layer with diagonal factors only, in which single entries of
+    /// the weight are coordinates.
+    pub(crate) fn diagonal(&self) -> Self {
+        let diagonal = |factor: &Mat<f64>| {
+            // The diagonal of L Lᵀ is that of the moment.
+            let n = factor.nrows();
+            let mut lower = Mat::zeros(n, n);
+            for i in 0..n {
+                lower[(i, i)] = factor.row(i).norm_l2();
+            }
+            lower
+        };
+        let blocks = self.blocks.iter().map(|block| Block {
+            factors: block.factors.as_ref().map(|factors| {
+                let pairs = factors.iter();
+                pairs
+                    .map(|pair| [diagonal(&pair[0]), diagonal(&pair[1])])
+                    .collect()
+            }),
+        });
+        Self {
+            blocks: blocks.collect(),
+        }
+    }
+
+    /// `L_A⁻¹ φ` for each row of `features` (`count x width`) of the first layer.
+    pub fn whiten_inputs(&self, features: &mut [f64]) {
+        self.blocks[0].whiten_inputs(0, features);
+    }
+
+    /// `L_G⁻¹ δ` for each row of `sensitivities` (`count x p`) of the first layer.
+    pub fn whiten_sensitivities(&self, sensitivities: &mut [f64]) {
+        self.blocks[0].whiten_sensitivities(0, sensitivities);
+    }
+}
+
+impl Block {
+    fn guarded(affine: &Affine, moments: &GuardMoments, damping: f64) -> Result<Self, RepairError> {
+        let layer = affine.layer();
+        let found = moments.layer(layer)?;
+        let factors = if affine.is_bias() {
+            // The moments of the whole layer's outputs, over all its groups.
+            let mut outputs = Mat::zeros(layer.outputs, layer.outputs);
+            let mut first = 0;
+            for group in &found.groups {
+                let n = group.outputs.nrows();
+                outputs
+                    .submatrix_mut(first, first, n, n)
+                    .copy_from(&group.outputs);
+                first += n;
+            }
+            vec![[
+                Mat::identity(1, 1),
+                factor(&outputs, damping, "Jacobian moment", layer)?,
+            ]]
+        } else {
+            let fits = found.groups.len() == affine.groups()
+                && found.groups.iter().all(|group| {
+                    group.inputs.nrows() == affine.width()
+                        && group.outputs.nrows() == affine.group_outputs()
+                });
+            if !fits {
+                return Err(RepairError::Option {
+                    option: "guard",
+                    expected: "moments of the network to repair".into(),
+                    got: "moments of another network".into(),
+                });
+            }
+            found
+                .groups
                 .iter()
-                .map(|layer| factor(&of(layer).outputs, damping, "Jacobian moment", layer))
-                .collect::<Result<_, _>>()?,
+                .map(|group| {
+                    Ok([
+                        factor(&group.inputs, damping, "input moment", layer)?,
+                        factor(&group.outputs, damping, "Jacobian moment", layer)?,
+                    ])
+                })
+                .collect::<Result<_, RepairError>>()?
         };
         Ok(Self {
             factors: Some(factors),
-            ..Self::euclidean(layer, later)
         })
     }
 
-    /// Size of the unknown: p x (m + 1) and the later biases.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-
-    /// `L_A⁻¹ h̃` for each row of `inputs` (`count x (m + 1)`).
-    pub fn whiten_inputs(&self, inputs: &mut [f64]) {
+    /// `L_A⁻¹ φ` for each row of `features`, count x width.
+    pub(crate) fn whiten_inputs(&self, group: usize, features: &mut [f64]) {
         if let Some(factors) = &self.factors {
-            solve_rows(&factors.inputs, inputs);
+            solve_rows(&factors[group][0], features);
         }
     }
 
-    /// `L_G⁻¹ g` for each row of `sensitivities` (`count x p`).
-    pub fn whiten_sensitivities(&self, sensitivities: &mut [f64]) {
+    /// `L_G⁻¹ δ` for each row of `sensitivities`, count x outputs of the group.
+    pub(crate) fn whiten_sensitivities(&self, group: usize, sensitivities: &mut [f64]) {
         if let Some(factors) = &self.factors {
-            solve_rows(&factors.outputs, sensitivities);
+            solve_rows(&factors[group][1], sensitivities);
         }
     }
 
-    /// The same for the rows of the concatenated later sensitivities (`count x q`).
-    pub fn whiten_tails(&self, tails: &mut [f64]) {
-        let Some(factors) = &self.factors else { return };
-        if self.shape.tail == 0 {
-            return;
+    /// `L_A⁻ᵀ U` for U with `width` rows.
+    pub(crate) fn basis(&self, group: usize, mut directions: Mat<f64>) -> Mat<f64> {
+        if let Some(factors) = &self.factors {
+            let lower = &factors[group][0];
+            solve_upper_triangular_in_place(lower.transpose(), directions.as_mut(), Par::rayon(0));
         }
-        for row in tails.chunks_exact_mut(self.shape.tail) {
-            let mut rest = row;
-            for factor in &factors.tails {
-                let (head, tail) = rest.split_at_mut(factor.nrows());
-                solve_rows(factor, head);
-                rest = tail;
+        directions
+    }
+
+    /// `L_G⁻¹ D` for D with as many rows as the group has outputs.
+    pub(crate) fn whiten_rows(&self, group: usize, mut gradient: MatMut<'_, f64>) {
+        if let Some(factors) = &self.factors {
+            let lower = factors[group][1].as_ref();
+            solve_lower_triangular_in_place(lower, gradient.as_mut(), Par::Seq);
+        }
+    }
+
+    /// `L_G⁻ᵀ X` for X with as many rows as the group has outputs.
+    pub(crate) fn unwhiten_rows(&self, group: usize, mut matrix: MatMut<'_, f64>) {
+        if let Some(factors) = &self.factors {
+            let lower = &factors[group][1];
+            solve_upper_triangular_in_place(lower.transpose(), matrix.as_mut(), Par::Seq);
+        }
+    }
+
+    /// `L_Gᵀ Δ L_A` for a group's Δ, outputs x width.
+    pub(crate) fn coordinates(&self, group: usize, delta: Mat<f64>) -> Mat<f64> {
+        match &self.factors {
+            None => delta,
+            Some(factors) => {
+                let [inputs, outputs] = &factors[group];
+                outputs.transpose() * delta * inputs
             }
         }
     }
 
-    /// The factors of a row, in these coordinates.
-    pub(crate) fn whiten(&self, sensitivity: &mut Sensitivity) {
-        self.whiten_sensitivities(&mut sensitivity.output);
-        self.whiten_tails(&mut sensitivity.later);
+    /// `U = L_Aᵀ B`, the inverse of [`Block::basis`].
+    pub(crate) fn directions(&self, group: usize, basis: &Mat<f64>) -> Mat<f64> {
+        match &self.factors {
+            None => basis.clone(),
+            Some(factors) => factors[group][0].transpose() * basis,
+        }
     }
 
-    /// The inputs h̃ of every point of a suffix, in these coordinates.
-    pub(crate) fn inputs(&self, suffix: &Suffix<'_>) -> Inputs {
-        let mut whitened = suffix.inputs().to_vec();
-        self.whiten_inputs(&mut whitened);
-        let mut inputs = Inputs::new(self.shape.inputs);
-        for row in whitened.chunks_exact(self.shape.inputs) {
-            inputs.push(row.to_vec());
-        }
-        inputs
-    }
-
-    /// The change Δ of which `x` are the coordinates: `Δ = L_G⁻ᵀ X L_A⁻¹`.
-    pub fn change(&self, x: &Unknown) -> Change {
-        let Shape {
-            outputs, inputs, ..
-        } = self.shape;
-        let mut matrix = x.matrix.clone();
-        let mut tail = x.tail.clone();
-        if let Some(factors) = &self.factors {
-            // L_G⁻ᵀ X, then (· L_A⁻¹): as columns of the transpose, L_A⁻ᵀ (·)ᵀ.
-            let mut block = MatMut::from_row_major_slice_mut(&mut matrix, outputs, inputs);
-            solve_upper_triangular_in_place(factors.outputs.transpose(), block.as_mut(), Par::Seq);
-            solve_upper_triangular_in_place(
-                factors.inputs.transpose(),
-                block.transpose_mut(),
-                Par::Seq,
-            );
-            let mut rest = tail.as_mut_slice();
-            for factor in &factors.tails {
-                let (head, next) = rest.split_at_mut(factor.nrows());
-                let count = head.len();
-                let column = MatMut::from_column_major_slice_mut(head, count, 1);
-                solve_upper_triangular_in_place(factor.transpose(), column, Par::Seq);
-                rest = next;
-            }
-        }
-        let mut weight = Vec::with_capacity(outputs * (inputs - 1));
-        let mut bias = Vec::with_capacity(outputs);
-        for row in matrix.chunks_exact(inputs) {
-            weight.extend_from_slice(&row[..inputs - 1]);
-            bias.push(row[inputs - 1]);
-        }
-        let mut rest = tail.as_slice();
-        let later = self
-            .tails
-            .iter()
-            .map(|&width| {
-                let (head, next) = rest.split_at(width);
-                rest = next;
-                head.to_vec()
-            })
-            .collect();
-        Change {
-            weight,
-            bias,
-            later,
-        }
+    /// Whether G is diagonal, so that whitening keeps an output's row by itself.
+    pub(crate) fn separates_outputs(&self) -> bool {
+        let diagonal = |lower: &Mat<f64>| {
+            (0..lower.ncols()).all(|c| lower.col(c).iter().skip(c + 1).all(|&entry| entry == 0.0))
+        };
+        let factors = self.factors.iter().flatten();
+        factors.map(|pair| &pair[1]).all(diagonal)
     }
 }
 

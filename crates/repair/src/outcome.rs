@@ -132,6 +132,10 @@ pub struct Report {
     pub rows: usize,
     /// Rows that the problem has.
     pub rows_total: usize,
+    /// Numbers of the unknown.
+    pub columns: usize,
+    /// Bytes of the largest set of rows and its kernel matrix (sequential only).
+    pub bytes: usize,
     /// Rounds of constraint generation, or sequential steps.
     pub rounds: usize,
     /// Value of the objective at the answer.

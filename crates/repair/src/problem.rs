@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use network::{Checkpoint, Layer, Network};
 
-use crate::guard::{GuardMoments, LayerMoments};
+use crate::affine::Affine;
+use crate::guard::GuardMoments;
 use crate::metric::{DAMPING, Metric};
-use crate::{Method, Objective, RepairError, RepairSet};
+use crate::{Change, Method, Objective, RepairError, RepairSet};
+
+/// Default bytes that rows, values and sensitivities may take: 4 GiB.
+pub const MAX_MEMORY: usize = 4 << 30;
 
 /// What is to be repaired, and where.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +19,16 @@ pub struct Problem<'a> {
     pub network: &'a Network,
     /// The file that the network was loaded from and that is edited.
     pub checkpoint: &'a Checkpoint,
-    /// The start layer.
-    pub layer: &'a Layer,
+    /// The layers that may change: one, or several in a sequential repair. The first is the
+    /// start layer.
+    pub layers: &'a [Layer],
     /// What must hold.
     pub set: &'a RepairSet,
     /// Guard moments, for the guarded objective.
     pub guard: Option<&'a GuardMoments>,
+    /// The change that an earlier repair made, from which a sequential repair starts. The
+    /// objective still measures the whole change.
+    pub start: Option<&'a Change>,
 }
 
 /// How it is to be repaired.
@@ -41,6 +49,11 @@ pub struct Options {
     pub time_limit: Option<Duration>,
     /// Steps of a sequential repair. Default 100.
     pub max_rounds: usize,
+    /// Bytes that rows, values and sensitivities may take; all of them are formed in chunks
+    /// that fit. Default [`MAX_MEMORY`].
+    pub max_memory: usize,
+    /// Weights that are zero stay zero (sequential only), as in a pruned network.
+    pub keep_zeros: bool,
 }
 
 impl Default for Options {
@@ -53,11 +66,13 @@ impl Default for Options {
             damping: DAMPING,
             time_limit: None,
             max_rounds: 100,
+            max_memory: MAX_MEMORY,
+            keep_zeros: false,
         }
     }
 }
 
-/// The metric of a problem under some options.
+/// The metric of a problem under some options, for the layers of a suffix.
 ///
 /// # Errors
 /// [`RepairError::NoGuard`] for the guarded objective without moments;
@@ -65,40 +80,38 @@ impl Default for Options {
 pub fn metric(
     problem: &Problem<'_>,
     options: &Options,
-    later: &[Layer],
+    layers: &[Affine],
 ) -> Result<Metric, RepairError> {
     if options.objective == Objective::Guarded {
         let guard = problem.guard.ok_or(RepairError::NoGuard)?;
-        Metric::guarded(problem.layer, later, guard, options.damping)
+        Metric::guarded(layers, guard, options.damping)
     } else {
-        Ok(Metric::euclidean(problem.layer, later))
+        Ok(Metric::euclidean(layers))
     }
 }
 
-/// The layer and the guard moments must be those of the network.
+/// The layers must be those of the network.
 pub(crate) fn check_belonging(problem: &Problem<'_>) -> Result<(), RepairError> {
-    let layers = problem.network.layers();
-    if layers.get(problem.layer.index) != Some(problem.layer) {
-        return Err(RepairError::Option {
-            option: "layer",
-            expected: "a layer of the network to repair".into(),
-            got: format!("{} of another network", problem.layer.name),
-        });
-    }
-    let Some(guard) = problem.guard else {
-        return Ok(());
+    let known = problem.network.layers();
+    let wrong = |expected: &str, got: String| RepairError::Option {
+        option: "layers",
+        expected: expected.to_owned(),
+        got,
     };
-    let fits = |(layer, moments): (&Layer, &LayerMoments)| {
-        moments.inputs.nrows() == layer.inputs + 1 && moments.outputs.nrows() == layer.outputs
-    };
-    if guard.layers.len() != layers.len() || !layers.iter().zip(&guard.layers).all(fits) {
-        return Err(RepairError::Option {
-            option: "guard",
-            expected: "moments of the network to repair".into(),
-            got: "moments of another network".into(),
-        });
+    if problem.layers.is_empty() {
+        return Err(wrong("at least one", "none".into()));
     }
-    Ok(())
+    match problem
+        .layers
+        .iter()
+        .find(|layer| known.get(layer.index) != Some(layer))
+    {
+        None => Ok(()),
+        Some(layer) => Err(wrong(
+            "layers of the network to repair",
+            format!("{} of another network", layer.name),
+        )),
+    }
 }
 
 pub(crate) fn check_options(options: &Options) -> Result<(), RepairError> {
@@ -134,6 +147,13 @@ pub(crate) fn check_options(options: &Options) -> Result<(), RepairError> {
             "a finite number > 0",
             options.damping.to_string(),
         );
+    }
+    if options.method == Method::Frozen && options.keep_zeros {
+        return wrong("keep_zeros", "false for a frozen repair", "true".into());
+    }
+    if options.max_memory < 1 << 20 {
+        let got = format!("{} bytes", options.max_memory);
+        return wrong("max_memory", "at least 1 MiB", got);
     }
     if options.max_rounds == 0 {
         return wrong("max_rounds", "at least 1", "0".into());

@@ -10,8 +10,8 @@
 //! until every real slack holds and the objective stops falling
 //! ```
 //!
-//! The trust term (σ² is the mean squared singular value of the inputs) measures how far a step moves the layer's outputs *at the repair
-//! points*, which is what flips their patterns; the objective alone would call a
+//! The trust term (σ² is the mean squared singular value of the features h̃) measures how far a
+//! step moves the layer's outputs *at the repair points*, which is what flips their patterns; the objective alone would call a
 //! direction that no guard input uses free. As ρ grows, each point is moved as
 //! little as its own rows need, independently of the others.
 //!
@@ -24,9 +24,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use optim::Unknown;
-
-use crate::linearised::{Iterate, Linearised};
+use crate::linearised::{Iterate, Linearised, Settings};
 use crate::metric::Metric;
 use crate::suffix::Suffix;
 use crate::{Change, RepairError, RepairSet};
@@ -62,6 +60,10 @@ pub(crate) struct Sequence {
     pub rounds: usize,
     /// Distinct inequalities that ever had a row.
     pub rows: usize,
+    /// Numbers of the unknown.
+    pub columns: usize,
+    /// Bytes of the largest set of rows.
+    pub bytes: usize,
     /// Why it ended without satisfying everything, if it did.
     pub stop: Option<SequenceStop>,
 }
@@ -77,7 +79,7 @@ pub(crate) enum SequenceStop {
     Solver(String),
 }
 
-/// Runs the sequence. `safety` is how far beyond its bound each inequality is pushed.
+/// Runs the sequence.
 ///
 /// # Errors
 /// [`RepairError::Network`] and [`RepairError::Optim`].
@@ -85,19 +87,19 @@ pub(crate) fn run(
     suffix: &Suffix<'_>,
     metric: &Metric,
     set: &RepairSet,
-    safety: f64,
+    settings: Settings<'_>,
     max_rounds: usize,
     deadline: Option<Instant>,
 ) -> Result<Sequence, RepairError> {
-    let problem = Linearised::new(suffix, metric, set, safety)?;
+    let problem = Linearised::new(suffix, metric, set, settings)?;
     let mut current = problem.start()?;
     // What holds already needs no change.
     let mut best = current.satisfied().then(|| current.clone());
     let mut prices = vec![0.0; set.len()];
     let mut kept = BTreeSet::new();
     let mut control = Control::new();
-    let (mut rounds, mut polished, mut stop) = (0, 0, None);
-    while best.as_ref().is_none_or(|best| best.x.norm_squared() > 0.0)
+    let (mut rounds, mut polished, mut stop, mut bytes) = (0, 0, None, 0);
+    while best.as_ref().is_none_or(|best| best.norm_squared() > 0.0)
         && rounds < max_rounds
         && polished < POLISHING
     {
@@ -109,14 +111,24 @@ pub(crate) fn run(
         polished += usize::from(best.is_some());
         problem.choose(&current, &mut kept);
         let rows = problem.rows(&current, &kept, control.overshoot)?;
-        let step = match problem.subproblem(&current, rows, control.trust, deadline)? {
+        if bytes == 0 {
+            tracing::info!(
+                rows = kept.len(),
+                rows_total = set.inequalities(),
+                columns = problem.columns(),
+                bytes = problem.bytes(&rows),
+                "sequential repair"
+            );
+        }
+        bytes = bytes.max(problem.bytes(&rows));
+        let step = match problem.subproblem(&current, &rows, control.trust, deadline)? {
             Ok(step) => step,
             Err(why) => {
                 stop = Some(why);
                 break;
             }
         };
-        control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier);
+        control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier());
         let found = search(&problem, &current, &step.target, control.penalty)?;
         tracing::debug!(
             rounds,
@@ -135,12 +147,12 @@ pub(crate) fn run(
         current = next;
         control.accept(fraction, current.violation());
         if current.satisfied() {
-            let before = best.as_ref().map(|best| best.x.norm_squared());
-            if before.is_none_or(|norm| current.x.norm_squared() < norm) {
+            let before = best.as_ref().map(Iterate::norm_squared);
+            if before.is_none_or(|norm| current.norm_squared() < norm) {
                 best = Some(current.clone());
                 prices = step.prices;
             }
-            if before.is_some_and(|norm| current.x.norm_squared() > norm * (1.0 - PROGRESS)) {
+            if before.is_some_and(|norm| current.norm_squared() > norm * (1.0 - PROGRESS)) {
                 break;
             }
         }
@@ -152,12 +164,14 @@ pub(crate) fn run(
     }
     let last = best.unwrap_or(current);
     Ok(Sequence {
-        objective: 0.5 * last.x.norm_squared(),
+        objective: 0.5 * last.norm_squared(),
         change: last.change,
         slacks: last.slacks,
         prices,
         rounds,
         rows: kept.len(),
+        columns: problem.columns(),
+        bytes,
         stop,
     })
 }
@@ -166,17 +180,16 @@ pub(crate) fn run(
 fn search(
     problem: &Linearised<'_>,
     from: &Iterate,
-    target: &Unknown,
+    target: &[f64],
     penalty: f64,
 ) -> Result<Option<(Iterate, f64)>, RepairError> {
     let merit = from.merit(penalty);
     // At best the violations vanish and only the target's norm is left.
-    let predicted = merit - 0.5 * target.norm_squared();
+    let predicted = merit - 0.5 * target.iter().map(|x| x * x).sum::<f64>();
     for fraction in FRACTIONS {
-        let mut x = from.x.clone();
-        x.add_scaled(-fraction, &from.x);
-        x.add_scaled(fraction, target);
-        let next = problem.iterate(x)?;
+        let pairs = from.x.iter().zip(target);
+        let x = pairs.map(|(from, to)| from + fraction * (to - from));
+        let next = problem.iterate(x.collect())?;
         if merit - next.merit(penalty) > SUFFICIENT * fraction * predicted.max(0.0) {
             return Ok(Some((next, fraction)));
         }

@@ -1,5 +1,6 @@
 //! The entry point: one repair problem, one outcome.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use network::{Mode, NetworkError, Precision};
@@ -10,6 +11,7 @@ use optim::{Farkas, Limits, Multiplier, Solution, minimise_l2};
 
 use crate::frozen::{FrozenRows, Safety};
 use crate::full::{FullOutcome, FullProgram};
+use crate::linearised::Settings;
 use crate::metric::Metric;
 use crate::outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
 use crate::problem::{Options, Problem, check_belonging, check_options, metric};
@@ -78,13 +80,9 @@ impl<'a> Run<'a> {
         let later_biases = options
             .later_biases
             .unwrap_or(options.method == Method::Frozen);
-        let suffix = Suffix::new(
-            problem.network,
-            problem.layer,
-            &problem.set.inputs,
-            later_biases,
-        )?;
-        let outputs = suffix.outputs(None, Mode::Free)?;
+        let suffix = Suffix::new(problem.network, problem.layers, problem.set, later_biases)?
+            .rounded_as(problem.checkpoint);
+        let outputs = suffix.outputs(&suffix.at(None)?, Mode::Free)?;
         let classes = problem.network.classes();
         if let Some(at) = outputs.iter().position(|y| !y.is_finite()) {
             return Err(RepairError::Overflow {
@@ -92,7 +90,7 @@ impl<'a> Run<'a> {
                 output: at % classes,
             });
         }
-        let metric = metric(problem, options, suffix.later())?;
+        let metric = metric(problem, options, suffix.layers())?;
         Ok(Self {
             problem,
             options,
@@ -192,6 +190,7 @@ impl<'a> Run<'a> {
             set,
             safety,
             self.options.box_bound,
+            self.options.max_memory,
         )?;
         let limits = self.limits();
         let solution = match self.options.objective.norm() {
@@ -207,8 +206,8 @@ impl<'a> Run<'a> {
                 self.report.lower_bound = Some(optimum.lower_bound);
                 self.report.worst_violation = optimum.worst_violation;
                 Ok(Ok(Candidate {
-                    prices: self.prices(&optimum.multipliers),
-                    change: self.metric.change(&optimum.x),
+                    prices: self.prices(&rows, &optimum.multipliers),
+                    change: rows.change(&optimum.x),
                     shortfall: None,
                 }))
             }
@@ -231,10 +230,10 @@ impl<'a> Run<'a> {
                     Some(x) => {
                         self.report.objective = match self.options.objective.norm() {
                             None => 0.5 * x.norm_squared(),
-                            Some(norm) => norm.value(&self.metric.shape(), &x),
+                            Some(norm) => norm.value(&optim::Constraints::shape(&rows), &x),
                         };
                         Ok(Ok(Candidate {
-                            change: self.metric.change(&x),
+                            change: rows.change(&x),
                             prices: vec![0.0; set.len()],
                             shortfall: Some(reason),
                         }))
@@ -251,7 +250,7 @@ impl<'a> Run<'a> {
         rows: &mut FrozenRows<'_>,
         proof: &Farkas,
     ) -> Result<Outcome, RepairError> {
-        let named = conflicting(&proof.multipliers, self.problem.set.len());
+        let named = conflicting(rows, &proof.multipliers);
         let (points, minimal) = self.shrink(rows, named)?;
         Ok(Outcome::Infeasible(Conflict {
             points,
@@ -285,7 +284,7 @@ impl<'a> Run<'a> {
             rows.restrict(&rest);
             match minimise_l2(rows, &limits)? {
                 Solution::Infeasible(proof) => {
-                    let named = conflicting(&proof.multipliers, self.problem.set.len());
+                    let named = conflicting(rows, &proof.multipliers);
                     points = rest
                         .into_iter()
                         .filter(|point| named.contains(point))
@@ -332,6 +331,7 @@ impl<'a> Run<'a> {
                     set,
                     safety,
                     self.options.box_bound,
+                    self.options.max_memory,
                 )?;
                 match minimise_l2(&mut rows, &self.limits())? {
                     Solution::Infeasible(proof) => Ok(Err(self.infeasible(&mut rows, &proof)?)),
@@ -358,11 +358,18 @@ impl<'a> Run<'a> {
             &self.suffix,
             &self.metric,
             set,
-            safety.specification,
+            Settings {
+                safety: safety.specification,
+                max_memory: self.options.max_memory,
+                keep_zeros: self.options.keep_zeros,
+                start: self.problem.start,
+            },
             self.options.max_rounds,
             self.deadline,
         )?;
         self.report.rows = sequence.rows;
+        self.report.columns = sequence.columns;
+        self.report.bytes = sequence.bytes;
         self.report.rows_total = set.inequalities();
         self.report.rounds += sequence.rounds;
         self.report.objective = sequence.objective;
@@ -392,12 +399,9 @@ impl<'a> Run<'a> {
     fn round(&mut self, change: Change, prices: Vec<f64>) -> Result<Option<Repair>, RepairError> {
         let start = Instant::now();
         let Problem {
-            checkpoint,
-            layer,
-            set,
-            ..
+            checkpoint, set, ..
         } = *self.problem;
-        let edited = change.edited(checkpoint, layer, self.suffix.later())?;
+        let edited = change.edited(checkpoint)?;
         let checkpoint = match checkpoint.with_tensors(&edited) {
             Ok(checkpoint) => checkpoint,
             Err(NetworkError::NotFinite { .. }) => return Ok(None),
@@ -432,12 +436,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn prices(&self, multipliers: &[Multiplier]) -> Vec<f64> {
+    fn prices(&self, rows: &FrozenRows<'_>, multipliers: &[Multiplier]) -> Vec<f64> {
         let mut prices = vec![0.0; self.problem.set.len()];
         for multiplier in multipliers {
             // Box rows belong to no point.
-            if let Some(price) = prices.get_mut(multiplier.input) {
-                *price += multiplier.value;
+            if let Some(point) = rows.point_of(multiplier.row) {
+                prices[point] += multiplier.value;
             }
         }
         prices
@@ -477,15 +481,9 @@ fn holds(repair: &Repair) -> bool {
 }
 
 /// The points that a proof names, in ascending order.
-fn conflicting(multipliers: &[Multiplier], points: usize) -> Vec<usize> {
-    let mut named: Vec<usize> = multipliers
-        .iter()
-        .map(|m| m.input)
-        .filter(|&input| input < points)
-        .collect();
-    named.sort_unstable();
-    named.dedup();
-    named
+fn conflicting(rows: &FrozenRows<'_>, multipliers: &[Multiplier]) -> Vec<usize> {
+    let points = multipliers.iter().filter_map(|m| rows.point_of(m.row));
+    points.collect::<BTreeSet<usize>>().into_iter().collect()
 }
 
 fn wrong_points(set: &RepairSet, slacks: &[f64]) -> Vec<usize> {

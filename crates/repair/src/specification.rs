@@ -32,10 +32,10 @@ impl Inequality {
 /// Inputs and what the network must answer there.
 #[derive(Clone, Debug)]
 pub struct RepairSet {
-    /// `points x example`, row-major.
+    /// `points x shape`, row-major.
     pub inputs: Vec<f32>,
-    /// Numbers of one example.
-    pub example: usize,
+    /// Extents of one input.
+    pub shape: Vec<usize>,
     /// The inequalities of each point.
     pub points: Vec<Vec<Inequality>>,
     /// The label of each point, for argmax specifications.
@@ -67,17 +67,17 @@ impl RepairSet {
         };
         Ok(Self {
             inputs: set.inputs.clone(),
-            example: set.example_len(),
+            shape: set.shape.clone(),
             points: set.labels.iter().map(specify).collect(),
             labels: Some(set.labels.clone()),
         })
     }
 
     /// The outputs at each input must satisfy the given inequalities.
-    pub fn linear(inputs: Vec<f32>, example: usize, points: Vec<Vec<Inequality>>) -> Self {
+    pub fn linear(inputs: Vec<f32>, shape: &[usize], points: Vec<Vec<Inequality>>) -> Self {
         Self {
             inputs,
-            example,
+            shape: shape.to_vec(),
             points,
             labels: None,
         }
@@ -91,6 +91,17 @@ impl RepairSet {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.points.is_empty()
+    }
+
+    /// Numbers of one input.
+    pub fn example(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Most outputs that one inequality reads.
+    pub(crate) fn terms(&self) -> usize {
+        let terms = self.points.iter().flatten().map(|row| row.terms.len());
+        terms.max().unwrap_or(0)
     }
 
     /// Number of inequalities over all points.
@@ -107,26 +118,37 @@ impl RepairSet {
         if self.is_empty() {
             return Err(RepairError::EmptySet);
         }
-        let expected: usize = network.graph().input_shape().iter().product();
+        let usual = network.graph().input_shape();
         let shape = |what, expected, got| RepairError::Shape {
             what,
             expected,
             got,
         };
-        if self.example != expected {
-            return Err(shape("numbers per repair input", expected, self.example));
+        // Images and token sequences may have other extents than the usual ones.
+        if self.shape.len() != usual.len() {
+            let (expected, got) = (usual.len(), self.shape.len());
+            return Err(shape("axes of a repair input", expected, got));
         }
-        if self.inputs.len() != self.example * self.len() {
+        if self.shape[0] != usual[0] {
+            let what = match usual.len() {
+                1 => "numbers per repair input",
+                2 => "planes of a repair input",
+                _ => "channels of a repair input",
+            };
+            return Err(shape(what, usual[0], self.shape[0]));
+        }
+        let example = self.example();
+        if example == 0 || self.inputs.len() != example * self.len() {
             return Err(shape(
                 "numbers in all repair inputs",
-                self.example * self.len(),
+                example * self.len(),
                 self.inputs.len(),
             ));
         }
         if let Some(at) = self.inputs.iter().position(|x| !x.is_finite()) {
             return Err(RepairError::NotFinite {
-                point: at / self.example,
-                position: at % self.example,
+                point: at / example,
+                position: at % example,
                 value: self.inputs[at],
             });
         }
@@ -215,7 +237,7 @@ impl RepairSet {
             return Ok(());
         };
         let mut seen: HashMap<Vec<u32>, usize> = HashMap::new();
-        for (second, input) in self.inputs.chunks_exact(self.example.max(1)).enumerate() {
+        for (second, input) in self.inputs.chunks_exact(self.example().max(1)).enumerate() {
             // -0 and 0 are the same input.
             let key = input.iter().map(|x| (x + 0.0).to_bits()).collect();
             let first = *seen.entry(key).or_insert(second);

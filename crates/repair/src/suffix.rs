@@ -1,41 +1,35 @@
-//! The network behind the start layer, at the repair points.
+//! The network from the first edited layer on, at the repair points.
 //!
-//! The prefix is computed once; every later evaluation starts from the layer's
-//! inputs h_i and its outputs z_i = W h_i + b.
+//! The prefix is computed once; every later evaluation resumes from its values with the edited
+//! tensors in place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
-use network::{Cut, Layer, LayerKind, Mode, Network, NodeId, Pattern, Target, Value};
+use network::{
+    Checkpoint, Cut, Dtype, Layer, Mode, Network, NodeId, Pattern, Surrogate, Target, Value,
+};
 
-use crate::guard::with_one;
-use crate::{Change, RepairError};
+use crate::affine::{Affine, Features};
+use crate::{Change, RepairError, RepairSet};
 
-/// Rows whose sensitivities are computed in one backward pass.
-const CHUNK: usize = 2048;
-
-/// A start layer, the points at its input, and the network behind it.
+/// The edited layers, the points at the first one's input, and the network behind it.
 #[derive(Clone, Debug)]
 pub struct Suffix<'a> {
     network: &'a Network,
-    layer: Layer,
-    later: Vec<Layer>,
+    layers: Vec<Affine>,
     cut: Cut,
-    /// h̃_i = [h_i; 1], points x (m + 1).
-    inputs: Vec<f64>,
-    /// z_i at the original weights, points x p.
-    outputs: Vec<f64>,
     points: usize,
+    /// Halves are evaluated as they are saved: their rounding is as large as a change.
+    rounding: Option<&'a Checkpoint>,
 }
 
-/// Sensitivities of one scalar: to the start layer's output and to each later bias.
+/// The network after a change, at the first edited layer.
 #[derive(Clone, Debug)]
-pub struct Sensitivity {
-    /// g, p numbers.
-    pub output: Vec<f64>,
-    /// g_q of the later biases, concatenated.
-    pub later: Vec<f64>,
+pub struct State {
+    network: Network,
+    /// The first edited layer's outputs.
+    z: Value,
 }
 
 /// A scalar of one point whose sensitivity is asked for.
@@ -48,55 +42,63 @@ pub struct PointTarget {
 }
 
 impl<'a> Suffix<'a> {
-    /// Runs the prefix on the points (`points x example`, row-major). With
-    /// `later_biases` the biases of the layers behind may change too.
+    /// Runs the prefix of `layers` on the points of `set`. With `later_biases` the biases of
+    /// all other layers behind the first may change too.
     ///
     /// # Errors
+    /// [`RepairError::Option`] without layers; [`RepairError::Unsupported`];
     /// [`RepairError::Network`].
     pub fn new(
         network: &'a Network,
-        layer: &Layer,
-        points: &[f32],
+        layers: &[Layer],
+        set: &RepairSet,
         later_biases: bool,
     ) -> Result<Self, RepairError> {
-        let cut = network.run_until(layer, network.batch(points)?)?;
-        let count = cut.input.batch();
-        let inputs = with_one(&cut.input.to_vec()?, count);
-        let later = if later_biases {
-            network.layers()[layer.index + 1..].to_vec()
-        } else {
-            Vec::new()
-        };
-        later
+        let mut chosen: Vec<&Layer> = layers.iter().collect();
+        chosen.sort_by_key(|layer| layer.index);
+        chosen.dedup_by_key(|layer| layer.index);
+        let first = *chosen.first().ok_or_else(|| RepairError::Option {
+            option: "layers",
+            expected: "at least one".into(),
+            got: "none".into(),
+        })?;
+        let mut affine = chosen
             .iter()
-            .try_for_each(|layer| linear_bias(layer).map(drop))?;
-        let weight = network.tensor(&layer.weight)?;
-        let bias = network.tensor(linear_bias(layer)?)?;
-        let mut suffix = Self {
+            .map(|layer| Affine::new(network, layer))
+            .collect::<Result<Vec<_>, _>>()?;
+        if later_biases {
+            let behind = network.layers()[first.index + 1..].iter();
+            let others = behind.filter(|layer| !chosen.contains(layer));
+            affine.extend(others.filter_map(Affine::bias));
+        }
+        let x = network.batch_of(&set.inputs, &set.shape)?;
+        Ok(Self {
             network,
-            layer: layer.clone(),
-            later,
-            cut,
-            outputs: Vec::new(),
-            inputs,
-            points: count,
-        };
-        suffix.outputs = suffix.affine(&weight, &bias);
-        Ok(suffix)
+            layers: affine,
+            cut: network.run_until(first, x)?,
+            points: set.len(),
+            rounding: None,
+        })
+    }
+
+    /// Evaluates tensors that `checkpoint` stores in 16 bits as they are saved there.
+    pub fn rounded_as(mut self, checkpoint: &'a Checkpoint) -> Self {
+        self.rounding = Some(checkpoint);
+        self
+    }
+
+    /// The edited layers in topological order, then those whose bias alone may change.
+    pub fn layers(&self) -> &[Affine] {
+        &self.layers
     }
 
     /// The start layer.
     pub fn layer(&self) -> &Layer {
-        &self.layer
+        self.layers[0].layer()
     }
 
-    /// The later layers whose biases may change.
-    pub fn later(&self) -> &[Layer] {
-        &self.later
-    }
-
-    /// The network.
-    pub fn network(&self) -> &Network {
+    /// The original network.
+    pub fn network(&self) -> &'a Network {
         self.network
     }
 
@@ -105,196 +107,225 @@ impl<'a> Suffix<'a> {
         self.points
     }
 
-    /// h̃_i = [h_i; 1], points x (m + 1), row-major.
-    pub fn inputs(&self) -> &[f64] {
-        &self.inputs
+    /// Whether each point has one feature vector at the start layer, and nothing but biases
+    /// changes behind it: rows are then outer products.
+    pub fn has_single_positions(&self) -> bool {
+        let shape = self.cut.input.shape();
+        let vector = shape.len() == 2 || shape[1..shape.len() - 1].iter().all(|&n| n == 1);
+        let [first, rest @ ..] = self.layers.as_slice() else {
+            return false;
+        };
+        let linear = first.layer().kind == network::LayerKind::Linear;
+        linear && vector && rest.iter().all(Affine::is_bias)
     }
 
-    /// The start layer's outputs at the original weights, points x p.
-    pub fn layer_outputs(&self) -> &[f64] {
-        &self.outputs
+    /// The network after a change (`None`: the original).
+    ///
+    /// # Errors
+    /// [`RepairError::Network`].
+    pub fn at(&self, change: Option<&Change>) -> Result<State, RepairError> {
+        let network = match change {
+            None => self.network.clone(),
+            Some(change) => self.changed(change)?,
+        };
+        Ok(State {
+            z: network.layer_output(&self.cut)?,
+            network,
+        })
     }
 
-    /// The values of `wanted` nodes after a change (`None`: the original), each
+    fn changed(&self, change: &Change) -> Result<Network, RepairError> {
+        let mut tensors = BTreeMap::new();
+        for (name, change) in change.tensors() {
+            let mut numbers = self.network.tensor(name)?;
+            numbers.iter_mut().zip(change).for_each(|(x, d)| *x += d);
+            if let Some(checkpoint) = self.rounding
+                && matches!(checkpoint.dtype(name)?, Dtype::F16 | Dtype::BF16)
+            {
+                checkpoint.round(name, &mut numbers)?;
+            }
+            tensors.insert(name.to_owned(), numbers);
+        }
+        Ok(self.network.with_tensors(&tensors)?)
+    }
+
+    /// The values of `wanted` nodes at a range of points (`None`: all), each
     /// `points x width`, row-major.
     ///
     /// # Errors
     /// [`RepairError::Network`].
     pub fn evaluate(
         &self,
-        change: Option<&Change>,
+        state: &State,
+        points: Option<Range<usize>>,
         mode: Mode<'_>,
         wanted: &[NodeId],
     ) -> Result<BTreeMap<NodeId, Vec<f64>>, RepairError> {
-        let z = self.changed_outputs(change);
-        let offsets = self.offsets(change)?;
+        let (cut, z) = match points {
+            None => (self.cut.clone(), state.z.clone()),
+            Some(points) => {
+                let points: Vec<usize> = points.collect();
+                (self.cut.select(&points), state.z.select(&points))
+            }
+        };
+        let start = self.layer().node;
+        let mut behind = wanted.to_vec();
+        behind.retain(|&id| id != start);
         let mut found = BTreeMap::new();
-        let behind: Vec<NodeId> = wanted
-            .iter()
-            .copied()
-            .filter(|&id| id != self.layer.node)
-            .collect();
         if !behind.is_empty() {
-            let z = self.value(&z, self.points)?;
-            for (id, value) in self
+            let offsets = BTreeMap::new();
+            let values = state
                 .network
-                .resume_with(&self.cut, z, &offsets, mode, &behind)?
-            {
+                .resume_with(&cut, z.clone(), &offsets, mode, &behind)?;
+            for (id, value) in values {
                 found.insert(id, value.to_vec()?);
             }
         }
-        if wanted.contains(&self.layer.node) {
-            found.insert(self.layer.node, z);
+        if wanted.contains(&start) {
+            found.insert(start, z.to_vec()?);
         }
         Ok(found)
     }
 
-    /// The outputs y after a change, points x classes.
+    /// The outputs y, points x classes.
     ///
     /// # Errors
     /// [`RepairError::Network`].
-    pub fn outputs(
-        &self,
-        change: Option<&Change>,
-        mode: Mode<'_>,
-    ) -> Result<Vec<f64>, RepairError> {
+    pub fn outputs(&self, state: &State, mode: Mode<'_>) -> Result<Vec<f64>, RepairError> {
         let output = self.network.graph().output();
-        Ok(self
-            .evaluate(change, mode, &[output])?
-            .remove(&output)
-            .unwrap_or_default())
+        if let Mode::Free = mode {
+            return Ok(state.network.resume(&self.cut)?.to_vec()?);
+        }
+        let mut values = self.evaluate(state, None, mode, &[output])?;
+        Ok(values.remove(&output).unwrap_or_default())
     }
 
-    /// The activation pattern at the original weights.
+    /// The activation pattern at a state.
     ///
     /// # Errors
     /// [`network::NetworkError::NoLinearPiece`] when an activation has none.
-    pub fn pattern(&self) -> Result<Pattern, RepairError> {
-        Ok(self
-            .network
-            .pattern(&self.cut, self.value(&self.outputs, self.points)?)?)
+    pub fn pattern(&self, state: &State) -> Result<Pattern, RepairError> {
+        Ok(state.network.pattern(&self.cut, state.z.clone())?)
     }
 
-    /// The sensitivities of the targets at a change, in their order.
+    /// The features of every edited layer at one point.
+    ///
+    /// # Errors
+    /// [`RepairError::Network`] and [`RepairError::Shape`].
+    pub fn features(&self, state: &State, point: usize) -> Result<Vec<Features>, RepairError> {
+        let cut = self.cut.select(&[point]);
+        let of = |affine: &Affine, h: &Value| affine.features(&h.to_vec()?, &h.shape()[1..]);
+        let mut features = vec![of(&self.layers[0], &cut.input)?];
+        let rest = &self.layers[1..];
+        let edited: Vec<Layer> = rest
+            .iter()
+            .filter(|affine| !affine.is_bias())
+            .map(|affine| affine.layer().clone())
+            .collect();
+        if !edited.is_empty() {
+            let z = state.z.select(&[point]);
+            let inputs = state.network.inputs_behind(&cut, z, &edited)?;
+            for (affine, h) in rest.iter().zip(inputs) {
+                features.push(of(affine, &h)?);
+            }
+        }
+        // What is left are biases, whose features are constant.
+        for affine in &self.layers[features.len()..] {
+            features.push(affine.features(&[], &[0])?);
+        }
+        Ok(features)
+    }
+
+    /// The sensitivities δ of the targets to the outputs of every edited layer, in the layout
+    /// of those outputs: one list per target, in their order.
     ///
     /// # Errors
     /// [`RepairError::Network`].
     pub fn sensitivities(
         &self,
-        change: Option<&Change>,
+        state: &State,
         targets: &[PointTarget],
         pattern: Option<&Pattern>,
-    ) -> Result<Vec<Sensitivity>, RepairError> {
-        let p = self.layer.outputs;
-        let z = self.changed_outputs(change);
-        let probed: Vec<NodeId> = self.later.iter().map(|layer| layer.node).collect();
-        let offsets = self.offsets(change)?;
-        let mut found = Vec::with_capacity(targets.len());
-        for chunk in targets.chunks(CHUNK) {
-            let rows: Vec<usize> = chunk.iter().map(|target| target.point).collect();
-            let z: Vec<f64> = rows
-                .iter()
-                .flat_map(|&i| z[i * p..(i + 1) * p].iter().copied())
-                .collect();
-            let wanted: Vec<Target> = chunk.iter().map(|target| target.target.clone()).collect();
-            let chosen = pattern.map(|pattern| pattern.select(&rows));
-            let mode = chosen.as_ref().map_or(Mode::Free, Mode::Frozen);
-            let (output, later) = self.network.sensitivities_behind(
-                &self.cut.select(&rows),
-                self.value(&z, rows.len())?,
-                &offsets,
-                &wanted,
-                &probed,
-                mode,
-            )?;
-            let output = output.to_vec()?;
-            let later = probed
-                .iter()
-                .map(|id| later[id].to_vec())
-                .collect::<Result<Vec<_>, _>>()?;
-            for r in 0..rows.len() {
-                let later = later.iter().zip(&self.later);
-                found.push(Sensitivity {
-                    output: output[r * p..(r + 1) * p].to_vec(),
-                    later: later
-                        .flat_map(|(g, l)| g[r * l.outputs..(r + 1) * l.outputs].iter().copied())
-                        .collect(),
-                });
-            }
-        }
-        Ok(found)
+    ) -> Result<Vec<Vec<Vec<f64>>>, RepairError> {
+        let rows: Vec<usize> = targets.iter().map(|target| target.point).collect();
+        let chosen = pattern.map(|pattern| pattern.select(&rows));
+        let mode = chosen.as_ref().map_or(Mode::Free, Mode::Frozen);
+        self.differentiate(state, &rows, targets, mode)
     }
 
-    fn value(&self, z: &[f64], rows: usize) -> Result<Value, RepairError> {
-        let shape = [rows, self.layer.outputs];
-        Ok(Value::from_f64(
-            z,
-            &shape,
-            self.network.device(),
-            self.network.precision(),
-        )?)
+    /// The lower bounds that stand in for dead outputs `(point, output)`; `None` for an output
+    /// that has a gradient.
+    ///
+    /// # Errors
+    /// [`RepairError::Network`].
+    pub(crate) fn dead_outputs(
+        &self,
+        state: &State,
+        outputs: &[(usize, usize)],
+    ) -> Result<Vec<Option<Surrogate>>, RepairError> {
+        let offsets = BTreeMap::new();
+        let z = state.z.clone();
+        Ok(state
+            .network
+            .dead_outputs(&self.cut, z, &offsets, outputs)?)
     }
 
-    fn offsets(&self, change: Option<&Change>) -> Result<BTreeMap<NodeId, Value>, RepairError> {
-        let Some(change) = change else {
-            return Ok(BTreeMap::new());
+    /// As [`Suffix::sensitivities`], with surrogates for some rows' outputs.
+    ///
+    /// # Errors
+    /// [`RepairError::Network`].
+    pub(crate) fn woken_sensitivities(
+        &self,
+        state: &State,
+        targets: &[PointTarget],
+        surrogates: &[Option<Surrogate>],
+    ) -> Result<Vec<Vec<Vec<f64>>>, RepairError> {
+        let rows: Vec<usize> = targets.iter().map(|target| target.point).collect();
+        let mode = match surrogates.iter().any(Option::is_some) {
+            true => Mode::Woken(surrogates),
+            false => Mode::Free,
         };
-        let mut offsets = BTreeMap::new();
-        for (layer, offset) in self.later.iter().zip(&change.later) {
-            let (device, precision) = (self.network.device(), self.network.precision());
-            offsets.insert(
-                layer.node,
-                Value::from_f64(offset, &[layer.outputs], device, precision)?,
-            );
+        self.differentiate(state, &rows, targets, mode)
+    }
+
+    fn differentiate(
+        &self,
+        state: &State,
+        rows: &[usize],
+        targets: &[PointTarget],
+        mode: Mode<'_>,
+    ) -> Result<Vec<Vec<Vec<f64>>>, RepairError> {
+        let probed: Vec<NodeId> = self.layers[1..]
+            .iter()
+            .map(|affine| affine.layer().node)
+            .collect();
+        let wanted: Vec<Target> = targets.iter().map(|target| target.target.clone()).collect();
+        let (first, later) = state.network.sensitivities_behind(
+            &self.cut.select(rows),
+            state.z.select(rows),
+            &BTreeMap::new(),
+            &wanted,
+            &probed,
+            mode,
+        )?;
+        let mut columns = vec![first.to_vec()?];
+        for node in &probed {
+            columns.push(later[node].to_vec()?);
         }
-        Ok(offsets)
+        let split = |r: usize| {
+            let of = |column: &Vec<f64>| {
+                let size = column.len() / rows.len();
+                column[r * size..(r + 1) * size].to_vec()
+            };
+            columns.iter().map(of).collect()
+        };
+        Ok((0..rows.len()).map(split).collect())
     }
 
-    /// z + ΔW h + Δb, points x p.
-    fn changed_outputs(&self, change: Option<&Change>) -> Vec<f64> {
-        let mut z = self.outputs.clone();
-        if let Some(change) = change {
-            let moved = self.affine(&change.weight, &change.bias);
-            z.iter_mut().zip(moved).for_each(|(z, d)| *z += d);
-        }
-        z
-    }
-
-    /// W h_i + b for every point, points x p.
-    fn affine(&self, weight: &[f64], bias: &[f64]) -> Vec<f64> {
-        let (p, m) = (self.layer.outputs, self.layer.inputs);
-        let mut z: Vec<f64> = bias.iter().copied().cycle().take(self.points * p).collect();
-        matmul(
-            MatMut::from_row_major_slice_mut(&mut z, self.points, p),
-            Accum::Add,
-            MatRef::from_row_major_slice(&self.inputs, self.points, m + 1).subcols(0, m),
-            MatRef::from_row_major_slice(weight, p, m).transpose(),
-            1.0,
-            Par::Seq,
-        );
-        z
-    }
-}
-
-/// Whether a layer can be repaired: linear layers with a bias can.
-///
-/// # Errors
-/// [`RepairError::Unsupported`] names the layer and its kind.
-pub fn supported(layer: &Layer) -> Result<(), RepairError> {
-    linear_bias(layer).map(drop)
-}
-
-/// The bias of a linear layer, the only kind that this encoding edits.
-fn linear_bias(layer: &Layer) -> Result<&str, RepairError> {
-    match (layer.kind, &layer.bias) {
-        (LayerKind::Linear, Some(bias)) => Ok(bias),
-        (kind, bias) => Err(RepairError::Unsupported {
-            node: layer.name.clone(),
-            op: match bias {
-                Some(_) => kind.name().to_owned(),
-                None => format!("{} without bias", kind.name()),
-            },
-            encoding: "point repair",
-        }),
+    /// Numbers that one target's sensitivities have over all edited layers.
+    pub fn sensitivity_numbers(&self, state: &State) -> usize {
+        let z = state.z.shape();
+        // Later layers are rarely larger than the first.
+        z[1..].iter().product::<usize>() * self.layers.len()
     }
 }

@@ -63,7 +63,7 @@ proptest! {
         let objective = Objective::ALL[objective];
         let fixture = Fixture::random(&[4, 6, 5, 3], Activation::Relu, seed);
         let set = fixture.random_labels(4, 0.1, seed);
-        let suffix = Suffix::new(&fixture.network, &fixture.network.layers()[layer], &set.inputs, true).unwrap();
+        let suffix = Suffix::new(&fixture.network, &fixture.network.layers()[layer..=layer], &set, true).unwrap();
         let safety = Safety { specification: 1e-4, sign: 1e-5 };
         let full = FullProgram::new(&suffix, &set, objective, safety, None).unwrap().solve(None).unwrap();
         match (fixture.repair(layer, &set, &frozen(objective)).unwrap(), full) {
@@ -112,7 +112,7 @@ fn points_that_contradict_each_other_are_named_minimally() {
     let inputs = vec![0.3, 0.9, 0.0, 0.0, 1.0, 1.0, 2.0, 2.0];
     let set = RepairSet::linear(
         inputs,
-        2,
+        &[2],
         vec![wins(0, 1), wins(0, 1), wins(1, 0), wins(0, 1)],
     );
     let Outcome::Infeasible(conflict) = fixture.repair(0, &set, &frozen(Objective::L2)).unwrap()
@@ -281,14 +281,15 @@ fn a_network_that_overflows_is_refused_and_never_called_right() {
         terms: vec![(0, 1.0), (1, -1.0)],
         bound: 1.0,
     };
-    let set = RepairSet::linear(vec![10.0], 1, vec![vec![inequality]]);
+    let set = RepairSet::linear(vec![10.0], &[1], vec![vec![inequality]]);
     for options in [frozen(Objective::L2), sequential(Objective::L2)] {
         let problem = repair::Problem {
             network: &network,
             checkpoint: &checkpoint,
-            layer: &network.layers()[1],
+            layers: &network.layers()[1..=1],
             set: &set,
             guard: None,
+            start: None,
         };
         let error = repair::repair(&problem, &options).unwrap_err();
         assert!(
@@ -312,7 +313,7 @@ fn what_conflicts_only_because_of_the_safety_is_no_conflict() {
     // A window of 1e-4, narrower than twice the safety.
     let set = RepairSet::linear(
         vec![0.5, 0.25],
-        2,
+        &[2],
         vec![vec![at_least(0.5), at_most(0.5001)]],
     );
     match fixture.repair(0, &set, &frozen(Objective::L2)).unwrap() {
@@ -334,13 +335,14 @@ fn a_point_with_no_path_to_the_output_stalls() {
         terms: vec![(0, 1.0), (1, -1.0)],
         bound: 1.0,
     };
-    let set = RepairSet::linear(vec![1.0], 1, vec![vec![inequality]]);
+    let set = RepairSet::linear(vec![1.0], &[1], vec![vec![inequality]]);
     let problem = repair::Problem {
         network: &network,
         checkpoint: &checkpoint,
-        layer: &network.layers()[0],
+        layers: &network.layers()[0..=0],
         set: &set,
         guard: None,
+        start: None,
     };
     match repair::repair(&problem, &sequential(Objective::L2)).unwrap() {
         Outcome::Unknown(unfinished) => {

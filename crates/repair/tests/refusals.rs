@@ -103,7 +103,11 @@ fn an_inequality_that_reads_no_output() {
         terms: vec![(1, 0.0)],
         bound: 1.0,
     };
-    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], 2, vec![vec![nothing]]));
+    let error = refusal(&RepairSet::linear(
+        vec![0.1, 0.2],
+        &[2],
+        vec![vec![nothing]],
+    ));
     assert!(
         matches!(
             error,
@@ -119,7 +123,7 @@ fn an_inequality_that_reads_no_output() {
         terms: vec![(3, 1.0)],
         bound: 1.0,
     };
-    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], 2, vec![vec![beyond]]));
+    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], &[2], vec![vec![beyond]]));
     assert!(error.to_string().contains("below 3, got 3"), "{error}");
 }
 
@@ -180,9 +184,10 @@ fn the_guarded_objective_without_a_guard_set() {
     let problem = Problem {
         network: &fixture.network,
         checkpoint: &fixture.checkpoint,
-        layer: &fixture.network.layers()[0],
+        layers: &fixture.network.layers()[0..=0],
         set: &set,
         guard: None,
+        start: None,
     };
     assert!(matches!(
         repair(&problem, &frozen(Objective::Guarded)),
@@ -210,7 +215,7 @@ fn an_output_that_is_read_twice() {
         terms: vec![(0, 1.0), (0, -1.0), (1, 1.0)],
         bound: 0.0,
     };
-    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], 2, vec![vec![twice]]));
+    let error = refusal(&RepairSet::linear(vec![0.1, 0.2], &[2], vec![vec![twice]]));
     assert!(error.to_string().contains("got 0 twice"), "{error}");
 }
 
@@ -221,15 +226,16 @@ fn a_layer_or_a_guard_of_another_network() {
     let set = fixture.random_labels(1, 0.1, 0);
     let (own, foreign) = (fixture.moments(), other.moments());
     for (layer, guard, option) in [
-        (&other.network.layers()[2], &own, "layer"),
+        (&other.network.layers()[2], &own, "layers"),
         (&fixture.network.layers()[0], &foreign, "guard"),
     ] {
         let problem = Problem {
             network: &fixture.network,
             checkpoint: &fixture.checkpoint,
-            layer,
+            layers: std::slice::from_ref(layer),
             set: &set,
             guard: Some(guard),
+            start: None,
         };
         let error = repair(&problem, &sequential(Objective::Guarded)).unwrap_err();
         assert!(

@@ -25,9 +25,10 @@ impl Laboratory {
         let problem = Problem {
             network: &specimen.network,
             checkpoint: &specimen.checkpoint,
-            layer,
+            layers: std::slice::from_ref(layer),
             set: &set,
             guard: Some(&specimen.moments),
+            start: None,
         };
         let options = repair_options(&trial.method)?;
 

@@ -13,7 +13,7 @@ use network::{Checkpoint, Device, Network, Precision};
 use repair::{GuardMoments, Method, Objective, RepairSet};
 
 use crate::cli::LabOptions;
-use crate::error::{Cause, ExperimentError, Result};
+use crate::error::{Cause, ExperimentError, Result, prepare};
 use crate::manifest::SplitSummary;
 use crate::plan::{Choice, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary};
 use crate::record::{LayerScore, SelectionRecord, TrialRecord};
@@ -147,7 +147,9 @@ impl Laboratory {
             let (pool, _) = kept(&splits.repair, &repair, &network).map_err(prepare(what))?;
             let guard = choose(&splits.guard, &guard)?.set;
             let start = Instant::now();
-            let moments = GuardMoments::collect(&network, &guard.inputs).map_err(prepare(what))?;
+            let moments =
+                GuardMoments::collect(&network, &guard.inputs, &guard.shape, network.layers())
+                    .map_err(prepare(what))?;
             let specimen = Specimen {
                 moments_seconds: start.elapsed().as_secs_f64(),
                 moments,
@@ -361,12 +363,5 @@ impl Lab for Laboratory {
             }
         }
         Ok(summaries)
-    }
-}
-
-fn prepare<E: Into<Cause>>(what: impl FnOnce() -> String) -> impl FnOnce(E) -> ExperimentError {
-    |source| ExperimentError::Prepare {
-        what: what(),
-        source: source.into(),
     }
 }

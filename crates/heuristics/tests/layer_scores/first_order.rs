@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use heuristics::pick;
 use network::{Activation, mlp};
-use repair::{DAMPING, Method, Metric, Options, Outcome, Problem, Suffix, first_order, repair};
+use repair::{
+    DAMPING, MAX_MEMORY, Method, Metric, Options, Outcome, Problem, Suffix, first_order, repair,
+};
 
 use crate::fixture::{Fixture, argmax, assert_close, known, numbers, relu, scaled, scores};
 
@@ -23,9 +25,10 @@ fn the_cost_of_the_last_layer_is_the_optimum_of_its_frozen_repair() {
     let problem = Problem {
         network: &fixture.network,
         checkpoint: &fixture.checkpoint,
-        layer: &fixture.network.layers()[2],
+        layers: &fixture.network.layers()[2..=2],
         set: &fixture.set,
         guard: Some(&moments),
+        start: None,
     };
     let options = Options {
         method: Method::Frozen,
@@ -48,9 +51,17 @@ fn the_cost_of_the_last_layer_is_the_optimum_of_its_frozen_repair() {
 fn the_predicted_drawdown_of_the_last_layer_is_the_mean_squared_output_change_on_the_guard_set() {
     let fixture = fixture(Activation::Relu);
     let layer = &fixture.network.layers()[2];
-    let suffix = Suffix::new(&fixture.network, layer, &fixture.set.inputs, false).unwrap();
-    let metric = Metric::guarded(layer, &[], &fixture.moments(), DAMPING).unwrap();
-    let change = first_order(&suffix, &metric, &fixture.set).unwrap().change;
+    let suffix = Suffix::new(
+        &fixture.network,
+        std::slice::from_ref(layer),
+        &fixture.set,
+        false,
+    )
+    .unwrap();
+    let metric = Metric::guarded(suffix.layers(), &fixture.moments(), DAMPING).unwrap();
+    let change = first_order(&suffix, &metric, &fixture.set, MAX_MEMORY)
+        .unwrap()
+        .change;
     let moved = |tensor: &str, change: &[f64]| {
         let numbers = fixture.network.tensor(tensor).unwrap();
         (
@@ -58,9 +69,10 @@ fn the_predicted_drawdown_of_the_last_layer_is_the_mean_squared_output_change_on
             numbers.iter().zip(change).map(|(x, d)| x + d).collect(),
         )
     };
+    let bias = layer.bias.as_ref().unwrap();
     let tensors = BTreeMap::from([
-        moved(&layer.weight, &change.weight),
-        moved(layer.bias.as_ref().unwrap(), &change.bias),
+        moved(&layer.weight, change.get(&layer.weight).unwrap()),
+        moved(bias, change.get(bias).unwrap()),
     ]);
     let outputs = |network: &network::Network| {
         network

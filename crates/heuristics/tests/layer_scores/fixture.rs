@@ -27,7 +27,7 @@ impl Fixture {
         .unwrap();
         let set = argmax(&network, inputs, labels, 1.0);
         Self {
-            guard: numbers(40 * set.example, 7),
+            guard: numbers(40 * set.example(), 7),
             guard_labels: (0..40).map(|i| i % network.classes()).collect(),
             set,
             checkpoint,
@@ -37,7 +37,13 @@ impl Fixture {
     }
 
     pub(crate) fn moments(&self) -> GuardMoments {
-        GuardMoments::collect(&self.network, &self.guard).unwrap()
+        GuardMoments::collect(
+            &self.network,
+            &self.guard,
+            self.network.graph().input_shape(),
+            self.network.layers(),
+        )
+        .unwrap()
     }
 
     pub(crate) fn collect(&self) -> Result<Statistics, HeuristicError> {

@@ -47,6 +47,13 @@ pub struct Piece {
     pub bound: f64,
 }
 
+impl Piece {
+    /// Whether the function is `slope · z` at `z`.
+    pub fn holds(&self, z: f64) -> bool {
+        self.side * z >= self.bound
+    }
+}
+
 impl Activation {
     /// PyTorch's default slope of LeakyReLU.
     pub const LEAKY_SLOPE: f64 = 0.01;
@@ -79,30 +86,34 @@ impl Activation {
 
     /// Whether the function is made of linear pieces, at least somewhere.
     pub fn has_linear_pieces(&self) -> bool {
-        matches!(self, Self::Relu | Self::LeakyRelu { .. } | Self::Hardswish)
+        self.pieces().is_some()
     }
 
-    /// The linear piece at `z`, if there is one. At a kink the right piece counts.
-    pub fn piece(&self, z: f64) -> Option<Piece> {
-        let right = |bound| Piece {
-            slope: 1.0,
-            side: 1.0,
-            bound,
+    /// The linear pieces, the left one and the right one; `None` for a smooth function.
+    pub fn pieces(&self) -> Option<[Piece; 2]> {
+        let (slope, bound) = match *self {
+            Self::Relu => (0.0, 0.0),
+            Self::LeakyRelu { slope } => (slope, 0.0),
+            Self::Hardswish => (0.0, 3.0),
+            Self::Tanh | Self::Sigmoid | Self::Gelu | Self::Silu => return None,
         };
-        let left = |slope, bound| Piece {
+        let left = Piece {
             slope,
             side: -1.0,
             bound,
         };
-        match *self {
-            Self::Relu if z >= 0.0 => Some(right(0.0)),
-            Self::Relu => Some(left(0.0, 0.0)),
-            Self::LeakyRelu { .. } if z >= 0.0 => Some(right(0.0)),
-            Self::LeakyRelu { slope } => Some(left(slope, 0.0)),
-            Self::Hardswish if z >= 3.0 => Some(right(3.0)),
-            Self::Hardswish if z <= -3.0 => Some(left(0.0, 3.0)),
-            _ => None,
-        }
+        let right = Piece {
+            slope: 1.0,
+            side: 1.0,
+            bound,
+        };
+        Some([left, right])
+    }
+
+    /// The linear piece at `z`, if there is one. At a kink the right piece counts.
+    pub fn piece(&self, z: f64) -> Option<Piece> {
+        let [left, right] = self.pieces()?;
+        [right, left].into_iter().find(|piece| piece.holds(z))
     }
 
     /// Applies the function to every entry.

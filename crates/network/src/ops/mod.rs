@@ -154,6 +154,19 @@ impl Op {
         }
     }
 
+    /// Whether each channel of an image, or each feature, depends on that of the source alone.
+    pub fn is_channelwise(&self) -> bool {
+        matches!(
+            self,
+            Self::BatchNorm(_)
+                | Self::Scaling(_)
+                | Self::Activation(_)
+                | Self::MaxPool(_)
+                | Self::GlobalAveragePool
+                | Self::Scale(_)
+        )
+    }
+
     /// The tensors that the operator reads.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
         match self {

@@ -36,7 +36,7 @@ impl Fixture {
     }
 
     pub(crate) fn moments(&self) -> GuardMoments {
-        GuardMoments::collect(&self.network, &self.guard).unwrap()
+        collect(&self.network, &self.guard)
     }
 
     /// Inputs with labels drawn at random.
@@ -81,13 +81,20 @@ impl Fixture {
             &Problem {
                 network: &self.network,
                 checkpoint: &self.checkpoint,
-                layer: &self.network.layers()[layer],
+                layers: &self.network.layers()[layer..=layer],
                 set,
                 guard: Some(&moments),
+                start: None,
             },
             options,
         )
     }
+}
+
+/// The guard moments of all layers.
+pub(crate) fn collect(network: &Network, guard: &[f32]) -> GuardMoments {
+    let shape = network.graph().input_shape();
+    GuardMoments::collect(network, guard, shape, network.layers()).unwrap()
 }
 
 pub(crate) fn frozen(objective: Objective) -> Options {

@@ -34,11 +34,13 @@ pub(crate) struct Window {
 /// The largest entry of every window of `x`.
 pub(crate) fn max_pool2d(x: Tensor<4>, window: Window) -> Tensor<4> {
     let [_, _, height, width] = x.dims();
-    let kernel = MaxPool {
+    let input = [height, width];
+    let kernel = window.output(input).map(|output| MaxPool {
         window,
-        input: [height, width],
-    };
-    if let Some(y) = kernel.fits().then(|| apply(kernel, &x)).flatten() {
+        input,
+        output,
+    });
+    if let Some(y) = kernel.and_then(|kernel| apply(kernel, &x)) {
         return y;
     }
     let options = MaxPoolOptions::new(window.size)
@@ -52,42 +54,43 @@ pub(crate) fn max_pool2d(x: Tensor<4>, window: Window) -> Tensor<4> {
 struct MaxPool {
     window: Window,
     input: [usize; 2],
+    output: [usize; 2],
 }
 
-impl MaxPool {
-    fn fits(&self) -> bool {
-        (0..2).all(|axis| {
-            let padded = self.input[axis] + 2 * self.window.padding[axis];
-            self.input[axis] > 0 && padded >= self.window.size[axis]
-        })
-    }
-
-    fn output(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let Window {
-                size,
-                stride,
-                padding,
-                ceil,
-            } = self.window;
-            let span = self.input[axis] + 2 * padding[axis] - size[axis];
+impl Window {
+    /// Height and width of the output for planes of the given height and width; `None` where a
+    /// window does not fit.
+    pub(crate) fn output(&self, input: [usize; 2]) -> Option<[usize; 2]> {
+        let Self {
+            size,
+            stride,
+            padding,
+            ceil,
+        } = *self;
+        let count = |axis: usize| {
+            let padded = input[axis] + 2 * padding[axis];
+            let span = padded.checked_sub(size[axis])?;
             if !ceil {
-                return span / stride[axis] + 1;
+                return Some(span / stride[axis] + 1);
             }
             let count = span.div_ceil(stride[axis]) + 1;
             // The last window begins in the input or in its leading border.
-            let begins_inside = (count - 1) * stride[axis] < self.input[axis] + padding[axis];
-            if begins_inside { count } else { count - 1 }
-        })
+            let begins_inside = (count - 1) * stride[axis] < input[axis] + padding[axis];
+            Some(if begins_inside { count } else { count - 1 })
+        };
+        let empty = input.contains(&0);
+        Some([count(0)?, count(1)?]).filter(|_| !empty)
     }
+}
 
+impl MaxPool {
     /// The windows as taps of one plane.
     fn taps(&self) -> Correlation {
         let [rows, columns] = self.window.size;
         Correlation {
             channels: 1,
             input: self.input,
-            output: self.output(),
+            output: self.output,
             origin: self.window.padding.map(|p| -(p as isize)),
             stride: self.window.stride,
             taps: (0..rows * columns)
@@ -104,7 +107,7 @@ impl Kernel for MaxPool {
         let x = contiguous(x);
         let [batch, channels, height, width] = dims::<4>(&x);
         let taps = self.taps();
-        let (phases, output) = (taps.phases(), self.output());
+        let (phases, output) = (taps.phases(), self.output);
         let offsets = taps.offsets(&phases);
         let mut y = vec![f32::NEG_INFINITY; batch * channels * output[0] * output[1]];
 
@@ -134,7 +137,7 @@ impl Kernel for MaxPool {
         let (x, gradient) = (contiguous(x), contiguous(gradient));
         let shape @ [_, _, height, width] = dims::<4>(&x);
         let taps = self.taps();
-        let (phases, output) = (taps.phases(), self.output());
+        let (phases, output) = (taps.phases(), self.output);
         let offsets = taps.offsets(&phases);
         let mut whole = vec![0.0; shape.iter().product()];
 

@@ -1,0 +1,260 @@
+//! The flags of `experiments repair`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use data::Preprocessing;
+use data::image::presets;
+use network::{DeviceChoice, Precision};
+use repair::{Method, Objective, Options};
+
+use crate::error::{ExperimentError, Result};
+
+/// A preprocessing under its name.
+pub type Preset = (&'static str, fn() -> Preprocessing);
+
+/// The preprocessings that `--preprocessing` names.
+pub const PREPROCESSINGS: [Preset; 6] = [
+    ("squeezenet", presets::squeezenet),
+    ("squeezenet-uncropped", squeezenet_uncropped),
+    ("mobilevit-timm", presets::mobilevit_xxs_timm),
+    ("mobilevit-transformers", presets::mobilevit_transformers),
+    ("mobilevit-fashion", presets::mobilevit_fashion),
+    ("unit", presets::unit),
+];
+
+/// Pictures that have the network's size already: colours as torchvision's SqueezeNet reads them.
+fn squeezenet_uncropped() -> Preprocessing {
+    Preprocessing {
+        resize: None,
+        crop: None,
+        ..presets::squeezenet()
+    }
+}
+
+/// Repair one layer of a network so that it classifies a set of inputs right.
+///
+/// A set is a folder of pictures (class folders, or labels.csv), a .tsv file with the columns of GLUE's
+/// tasks, an IDX file of images (labels beside it, or IMAGES,LABELS), or a safetensors file with the
+/// tensors `inputs` and `labels`.
+///
+/// Exit codes: 0 repaired and written; 1 an error while running; 2 bad usage; 3 infeasible: no change of
+/// this layer under this method repairs all points; 4 unknown: neither was shown.
+#[derive(Clone, Debug, Args)]
+pub struct RepairArguments {
+    /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
+    #[arg(long, value_name = "FILE|DIR")]
+    pub network: PathBuf,
+    /// Inputs that the network must classify right afterwards
+    #[arg(long, value_name = "PATH")]
+    pub repair: PathBuf,
+    /// Clean inputs whose outputs should stay; only the objective guarded needs them
+    #[arg(long, value_name = "PATH")]
+    pub guard: Option<PathBuf>,
+    /// Layer to edit, by its name or `last`; a sequential repair takes several, with commas between them
+    #[arg(long, value_name = "NAME")]
+    pub layer: String,
+    /// File for the repaired network, in safetensors
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write over files that exist
+    #[arg(long)]
+    pub force: bool,
+    /// By how much the right output must exceed every other one
+    #[arg(long, value_name = "NUMBER", default_value_t = 0.1, value_parser = margin)]
+    pub margin: f64,
+    /// frozen (activation pattern kept: exact, infeasibility is proved) or sequential
+    #[arg(long, value_name = "frozen|sequential", default_value_t)]
+    pub method: Method,
+    /// What is kept small: guarded, l2, l1, linf, l1+linf or aprnn
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub objective: Objective,
+    /// The most memory for the inputs of both sets, and again for rows and values, e.g. 500MB or 4GiB
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
+    pub max_memory: usize,
+    /// Weights that are zero stay zero, as in a pruned network (sequential only)
+    #[arg(long)]
+    pub keep_zeros: bool,
+    /// A network that an earlier repair wrote: start from it, and measure the change from --network
+    #[arg(long, value_name = "FILE")]
+    pub start: Option<PathBuf>,
+    /// Time for the repair
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub time_limit: Option<Duration>,
+    /// Where the network computes: auto, flex, ndarray or wgpu
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub device: DeviceChoice,
+    /// Float type in which it computes [default: f64 for multilayer perceptrons on a CPU, f32 elsewhere]
+    #[arg(long, value_name = "f32|f64")]
+    pub dtype: Option<Precision>,
+    /// How pictures become inputs [default: that of the network's files or architecture]
+    #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
+    pub preprocessing: Option<String>,
+    /// Repair only the inputs that the network gets wrong
+    #[arg(long)]
+    pub only_wrong: bool,
+    /// The most points to repair: the first ones, or with --seed drawn ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// The most inputs of the guard set to use: the first ones
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub guard_limit: u32,
+    /// Draw the points of --limit with this seed
+    #[arg(long, value_name = "N", requires = "limit")]
+    pub seed: Option<u64>,
+    /// File for the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write the best attempt when the outcome is unknown
+    #[arg(long)]
+    pub keep_unfinished: bool,
+}
+
+impl RepairArguments {
+    /// Finds what cannot work before anything is read.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Usage`].
+    pub fn check(&self) -> Result<()> {
+        let usage = |problem: String| Err(ExperimentError::Usage { problem });
+        if self.needs_guard() && self.guard.is_none() {
+            return usage(format!(
+                "objective {} needs --guard; l2 does not",
+                self.objective
+            ));
+        }
+        if self.layer.contains(',') && self.method == Method::Frozen {
+            let got = &self.layer;
+            return usage(format!("--method frozen: expected one layer, got {got:?}"));
+        }
+        if self.method == Method::Sequential && !self.objective.is_quadratic() {
+            let problem = "--method sequential: expected --objective guarded or l2, got";
+            return usage(format!("{problem} {}", self.objective));
+        }
+        for file in [Some(&self.out), self.report.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if file.is_dir() {
+                return usage(format!("{}: expected a file, got a folder", file.display()));
+            }
+            if file.exists() && !self.force {
+                return usage(format!(
+                    "{} exists; write over it with --force",
+                    file.display()
+                ));
+            }
+            if let Some(folder) = file.parent().filter(|folder| *folder != Path::new(""))
+                && !folder.is_dir()
+            {
+                return usage(format!("{}: no such folder", folder.display()));
+            }
+        }
+        if self.report.as_ref() == Some(&self.out) {
+            return usage("--out and --report name the same file".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The options of the library.
+    pub fn options(&self) -> Options {
+        Options {
+            method: self.method,
+            objective: self.objective,
+            time_limit: self.time_limit,
+            max_memory: self.max_memory,
+            keep_zeros: self.keep_zeros,
+            ..Options::default()
+        }
+    }
+
+    /// Whether the objective is computed from guard inputs.
+    pub fn needs_guard(&self) -> bool {
+        self.objective == Objective::Guarded
+    }
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|margin: &f64| margin.is_finite() && *margin >= 0.0);
+    number.ok_or_else(|| "expected a finite number >= 0".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0);
+    number
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds > 0".to_owned())
+}
+
+const UNITS: [(&str, f64); 7] = [
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+    ("kB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("B", 1.0),
+];
+
+/// Bytes of a size such as `4GiB`, `500 MB` or `1024`.
+fn size(text: &str) -> Result<usize, String> {
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = unit.unwrap_or((text, 1.0));
+    let bytes = number.trim().parse().ok().map(|number: f64| number * unit);
+    bytes
+        .filter(|bytes| (1.0..=usize::MAX as f64).contains(bytes))
+        .map(|bytes| bytes as usize)
+        .ok_or_else(|| "expected a size above 0 such as 500MB or 4GiB".to_owned())
+}
+
+/// A number of bytes for people, such as `1.5 GiB`.
+pub(super) fn bytes(count: usize) -> String {
+    let unit = UNITS[..3]
+        .iter()
+        .rev()
+        .find(|(_, unit)| count as f64 >= *unit);
+    match unit {
+        Some((name, unit)) => format!("{:.1} {name}", count as f64 / unit),
+        None => format!("{count} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_and_without_units() {
+        for (text, bytes) in [
+            ("4GiB", 4 << 30),
+            ("1.5 MiB", 3 << 19),
+            ("500MB", 500_000_000),
+            ("2kB", 2000),
+            ("77 B", 77),
+            ("1024", 1024),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GiB", "4gb", "-1", "0", "nan", "inf", "1e300GiB"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert_eq!(bytes(3 << 29), "1.5 GiB");
+        assert_eq!(bytes(1000), "1000 B");
+    }
+
+    #[test]
+    fn margins_and_times_are_refused_outside_their_ranges() {
+        assert_eq!(margin("0"), Ok(0.0));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["-1", "nan", "inf", "x"] {
+            assert!(margin(text).is_err() && seconds(text).is_err(), "{text}");
+        }
+        assert!(seconds("0").is_err());
+    }
+}

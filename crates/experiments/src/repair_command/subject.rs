@@ -1,0 +1,215 @@
+//! The network that is repaired, and what it takes.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use data::image::{config, presets};
+use data::labelled::{Intake, Reader};
+use data::{Preprocessing, Tokenizer};
+use network::{Checkpoint, DeviceChoice, Layer, Network, Precision, architectures};
+
+use super::arguments::{PREPROCESSINGS, RepairArguments};
+use crate::error::{ExperimentError, Result, prepare};
+
+/// Classes of the checkpoints whose architecture alone tells their preprocessing.
+const IMAGENET_CLASSES: usize = 1000;
+
+/// A loaded network.
+pub(super) struct Subject {
+    pub(super) path: PathBuf,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) network: Network,
+    /// The layers to edit.
+    pub(super) layers: Vec<Layer>,
+    architecture: &'static str,
+    device: DeviceChoice,
+    intake: Intake,
+    class_names: Vec<String>,
+}
+
+impl Subject {
+    /// Loads network and tokenizer, and decides on the preprocessing.
+    pub(super) fn open(arguments: &RepairArguments) -> Result<Self> {
+        let path = &arguments.network;
+        let what = || format!("network {}", path.display());
+        let checkpoint = Checkpoint::read(path).map_err(prepare(what))?;
+        let architecture = architectures::of(&checkpoint).map_err(prepare(what))?.name;
+        let device = arguments.device.resolve();
+        let precision = arguments.dtype.unwrap_or(match architecture {
+            "mlp" => device.default_precision(),
+            _ => Precision::F32,
+        });
+        let opened = device
+            .open()
+            .map_err(prepare(|| format!("device {device}")))?;
+        let network = Network::load(&checkpoint, &opened, precision).map_err(prepare(what))?;
+        Ok(Self {
+            path: path.clone(),
+            layers: arguments
+                .layer
+                .split(',')
+                .map(|name| layer(&network, path, name.trim()))
+                .collect::<Result<_>>()?,
+            intake: intake(arguments, architecture, &checkpoint, &network)?,
+            class_names: class_names(&checkpoint, network.classes()),
+            architecture,
+            device,
+            checkpoint,
+            network,
+        })
+    }
+
+    /// The names of the layers to edit.
+    pub(super) fn layer_names(&self) -> String {
+        let names: Vec<&str> = self
+            .layers
+            .iter()
+            .map(|layer| layer.name.as_str())
+            .collect();
+        names.join(", ")
+    }
+
+    /// A reader of sets for this network.
+    pub(super) fn reader(&self, limit: Option<usize>) -> Reader<'_> {
+        Reader {
+            intake: &self.intake,
+            classes: self.network.classes(),
+            class_names: &self.class_names,
+            limit,
+        }
+    }
+
+    /// Whether inputs are token ids, which are no magnitudes.
+    pub(super) fn reads_text(&self) -> bool {
+        matches!(self.intake, Intake::Tokens(_))
+    }
+
+    /// The name of a class, or its number.
+    pub(super) fn class(&self, class: usize) -> String {
+        let name = self.class_names.get(class).cloned();
+        name.unwrap_or_else(|| class.to_string())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "network: {} ({}, {} layers, {} outputs) on {} in {}",
+            self.path.display(),
+            self.architecture,
+            self.network.layers().len(),
+            self.network.classes(),
+            self.device,
+            self.network.precision(),
+        )
+    }
+}
+
+fn layer(network: &Network, path: &Path, name: &str) -> Result<Layer> {
+    let layers = network.layers();
+    let found = match name {
+        "last" => layers.last(),
+        name => layers.iter().find(|layer| layer.name == name),
+    };
+    found.cloned().ok_or_else(|| {
+        let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        ExperimentError::UnknownLayer {
+            network: path.display().to_string(),
+            layer: name.to_owned(),
+            known: known.join(", "),
+        }
+    })
+}
+
+/// What a network takes, from its architecture and the files beside its weights.
+fn intake(
+    arguments: &RepairArguments,
+    architecture: &str,
+    checkpoint: &Checkpoint,
+    network: &Network,
+) -> Result<Intake> {
+    let named = arguments.preprocessing.as_deref();
+    let folder = folder_of(&arguments.network);
+    match architecture {
+        "distilbert" | "mlp" if named.is_some() => Err(ExperimentError::Usage {
+            problem: format!("--preprocessing: a network of kind {architecture} takes no pictures"),
+        }),
+        "distilbert" => {
+            let what = || format!("tokenizer in {}", folder.display());
+            let tokenizer = Tokenizer::load(&folder).map_err(prepare(what))?;
+            Ok(Intake::Tokens(Box::new(tokenizer)))
+        }
+        "mlp" => Ok(Intake::Vector {
+            features: network.graph().input_shape().iter().product(),
+        }),
+        _ => {
+            let preset = PREPROCESSINGS.iter().find(|(name, _)| Some(*name) == named);
+            match preset {
+                Some((_, preset)) => Ok(Intake::Images(preset())),
+                None => {
+                    preprocessing(architecture, checkpoint, network, &folder).map(Intake::Images)
+                }
+            }
+        }
+    }
+}
+
+/// The preprocessing that lies beside the weights, else that of the architecture's published checkpoint.
+fn preprocessing(
+    architecture: &str,
+    checkpoint: &Checkpoint,
+    network: &Network,
+    folder: &Path,
+) -> Result<Preprocessing> {
+    let transformers = folder.join("preprocessor_config.json");
+    let timm = folder.join("config.json");
+    let what = || format!("preprocessing in {}", folder.display());
+    if transformers.is_file() {
+        return config::read_transformers(&transformers).map_err(prepare(what));
+    }
+    let is_timm = |config: &serde_json::Value| config.get("pretrained_cfg").is_some();
+    if timm.is_file() && checkpoint.config().is_some_and(is_timm) {
+        return config::read_timm(&timm).map_err(prepare(what));
+    }
+    let published = network.classes() == IMAGENET_CLASSES;
+    match architecture {
+        "squeezenet" => Ok(presets::squeezenet()),
+        "mobilevit" if published && checkpoint.shape("stem.conv.weight").is_ok() => {
+            Ok(presets::mobilevit_xxs_timm())
+        }
+        "mobilevit" if published => Ok(presets::mobilevit_transformers()),
+        _ => Err(ExperimentError::Usage {
+            problem: format!(
+                "no file beside the weights says how pictures become inputs: name it with --preprocessing, one of {}",
+                PREPROCESSINGS.map(|(name, _)| name).join(", ")
+            ),
+        }),
+    }
+}
+
+/// The folder of a network's files.
+fn folder_of(network: &Path) -> PathBuf {
+    if network.is_dir() {
+        return network.to_owned();
+    }
+    match network.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The names under `id2label` of the configuration; none unless every output has one.
+fn class_names(checkpoint: &Checkpoint, classes: usize) -> Vec<String> {
+    let names = checkpoint
+        .config()
+        .and_then(|config| config.get("id2label"));
+    let name = |class: usize| {
+        let name = names?.get(class.to_string())?;
+        name.as_str().map(str::to_owned)
+    };
+    (0..classes)
+        .map(name)
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}

@@ -1,0 +1,440 @@
+//! Coordinates for a change, adapted to the objective and to the repair points.
+//!
+//! For each group of an edited layer with metric A ⊗ G, A = L_A L_Aᵀ, G = L_G L_Gᵀ, let the
+//! whitened features of all repair points be the rows of H = S Uᵀ (thin, up to a rotation). A
+//! row of the linearised problem is a combination of them, so solutions have the form
+//!
+//! ```text
+//! Δ = L_G⁻ᵀ X Bᵀ,     B = L_A⁻ᵀ U,     ‖Δ‖² in the metric = ‖X‖²
+//! gradient D          has the coordinates  L_G⁻¹ D B
+//! Σ ‖Δ φ‖² over the repair features = Σ_j s_j² ‖X_j‖² in the metric of G
+//! ```
+//!
+//! Norms are kept, and a trust term on the movement at the repair points is diagonal.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use rayon::prelude::*;
+
+use crate::affine::{Affine, Features, product};
+use crate::metric::Block;
+use crate::{Change, RepairError};
+
+/// Share of the largest singular value squared below which a direction is dropped.
+const RANK_TOLERANCE: f64 = 1e-12;
+
+/// The coordinates of one edited layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordinates {
+    affine: Affine,
+    metric: Block,
+    groups: Vec<Basis>,
+    /// Entries of W̃ that must not change, if any (p x width).
+    fixed: Option<Vec<bool>>,
+}
+
+/// B of one group, width x rank, and s_j² per coordinate.
+#[derive(Clone, Debug)]
+struct Basis {
+    matrix: Mat<f64>,
+    squares: Vec<f64>,
+}
+
+impl Coordinates {
+    /// The coordinates of a layer, given its features at every repair point. `complete` keeps
+    /// directions that no feature uses yet.
+    ///
+    /// # Errors
+    /// [`RepairError::Metric`] when eigenvalues do not converge.
+    pub(crate) fn new(
+        affine: &Affine,
+        metric: &Block,
+        features: impl IndexedParallelIterator<Item = Result<Features, RepairError>>,
+        complete: bool,
+    ) -> Result<Self, RepairError> {
+        let gathered = Gathered::collect(affine, metric, features)?;
+        let groups = (0..affine.groups())
+            .into_par_iter()
+            .map(|group| gathered.basis(affine, metric, group, complete))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            affine: affine.clone(),
+            metric: metric.clone(),
+            groups,
+            fixed: None,
+        })
+    }
+
+    /// Coordinates in which every entry of W̃ is one, scaled by a diagonal metric; entries
+    /// marked in `fixed` (p x width) do not change.
+    pub(crate) fn entrywise(affine: &Affine, metric: &Block, fixed: Vec<bool>) -> Self {
+        Self {
+            fixed: Some(fixed),
+            ..Self::whitened(affine, metric)
+        }
+    }
+
+    /// Coordinates X = L_Gᵀ Δ L_A, not adapted to any points.
+    pub(crate) fn whitened(affine: &Affine, metric: &Block) -> Self {
+        let width = affine.width();
+        let basis = |group| Basis {
+            matrix: metric.basis(group, Mat::identity(width, width)),
+            squares: vec![1.0; width],
+        };
+        Self {
+            groups: (0..affine.groups()).map(basis).collect(),
+            affine: affine.clone(),
+            metric: metric.clone(),
+            fixed: None,
+        }
+    }
+
+    pub(crate) fn affine(&self) -> &Affine {
+        &self.affine
+    }
+
+    /// Number of coordinates.
+    pub(crate) fn len(&self) -> usize {
+        let p = self.affine.group_outputs();
+        self.groups
+            .iter()
+            .map(|basis| p * basis.squares.len())
+            .sum()
+    }
+
+    /// Coordinates of one output of a single group.
+    pub(crate) fn rank(&self) -> usize {
+        self.groups.first().map_or(0, |basis| basis.squares.len())
+    }
+
+    /// τ_j = ρ s_j² / σ² of every coordinate, σ² the mean of s².
+    pub(crate) fn trust(&self, weight: f64) -> Vec<f64> {
+        let squares = || self.groups.iter().flat_map(|basis| &basis.squares);
+        let mean = squares().sum::<f64>() / squares().count().max(1) as f64;
+        let mean = if mean > 0.0 { mean } else { 1.0 };
+        let p = self.affine.group_outputs();
+        let of_group = |basis: &Basis| -> Vec<f64> {
+            let row = basis.squares.iter().map(|square| weight * square / mean);
+            let row: Vec<f64> = row.collect();
+            row.repeat(p)
+        };
+        self.groups.iter().flat_map(of_group).collect()
+    }
+
+    /// The coordinates Bᵀφ of the features of a single group, positions x rank.
+    pub(crate) fn of_features(&self, features: &Features) -> Vec<f64> {
+        let rows = features.group(0);
+        let mut values = vec![0.0; rows.nrows() * self.rank()];
+        product(&mut values, rows, self.groups[0].matrix.as_ref());
+        values
+    }
+
+    /// The coordinates `L_G⁻¹ δ` of the sensitivity of a single group at a single position.
+    pub(crate) fn of_sensitivity(&self, delta: &[f64]) -> Vec<f64> {
+        let mut whitened = delta.to_vec();
+        self.metric.whiten_sensitivities(0, &mut whitened);
+        whitened
+    }
+
+    /// Brings the features of one point into the form that makes its gradients cheapest.
+    pub(crate) fn prepare(&self, features: Features) -> Prepared {
+        let single = self.affine.groups() == 1 && self.fixed.is_none();
+        if single && features.positions() < self.affine.group_outputs() {
+            let positions = features.positions();
+            let values = self.of_features(&features);
+            return Prepared::Projected(Features::new(values, positions, self.rank()));
+        }
+        Prepared::Plain(features)
+    }
+
+    /// The coordinates `L_G⁻¹ D B` of a gradient `D = Σ_t δ_t φ_tᵀ`, group after group,
+    /// row-major.
+    pub(crate) fn of_gradient(&self, delta: &[f64], features: &Prepared) -> Vec<f64> {
+        let p = self.affine.group_outputs();
+        let mut found = vec![0.0; self.len()];
+        let mut rest = found.as_mut_slice();
+        let gradient = match features {
+            Prepared::Projected(_) => None,
+            Prepared::Plain(features) => Some(self.free_gradient(delta, features)),
+        };
+        let width = self.affine.width();
+        for (group, basis) in self.groups.iter().enumerate() {
+            let rank = basis.squares.len();
+            let (head, tail) = rest.split_at_mut(p * rank);
+            rest = tail;
+            match (features, &gradient) {
+                (Prepared::Projected(features), _) => {
+                    product(
+                        head,
+                        self.affine.sensitivity(delta, group),
+                        features.group(group),
+                    );
+                }
+                (_, Some(gradient)) => {
+                    let block = &gradient[group * p * width..(group + 1) * p * width];
+                    let rows = MatRef::from_row_major_slice(block, p, width);
+                    product(head, rows, basis.matrix.as_ref());
+                }
+                _ => {}
+            }
+            self.metric
+                .whiten_rows(group, MatMut::from_row_major_slice_mut(head, p, rank));
+        }
+        found
+    }
+
+    fn free_gradient(&self, delta: &[f64], features: &Features) -> Vec<f64> {
+        let mut gradient = self.affine.gradient(delta, features);
+        self.clear_fixed(&mut gradient);
+        gradient
+    }
+
+    fn clear_fixed(&self, matrix: &mut [f64]) {
+        for (entry, &fixed) in matrix.iter_mut().zip(self.fixed.iter().flatten()) {
+            if fixed {
+                *entry = 0.0;
+            }
+        }
+    }
+
+    /// As [`Coordinates::of_gradient`] where only some outputs have a sensitivity and G is
+    /// diagonal: the coordinates of those outputs, one list of `rank` each.
+    pub(crate) fn of_outputs(
+        &self,
+        delta: &[f64],
+        features: &Prepared,
+        outputs: &[usize],
+    ) -> Vec<Vec<f64>> {
+        let delta = self.affine.sensitivity(delta, 0);
+        let row = |&output: &usize| {
+            let delta = delta.subrows(output, 1);
+            let mut values = vec![0.0; self.rank()];
+            match features {
+                Prepared::Projected(features) => product(&mut values, delta, features.group(0)),
+                Prepared::Plain(features) => {
+                    let mut sum = vec![0.0; self.affine.width()];
+                    product(&mut sum, delta, features.group(0));
+                    let sum = MatRef::from_row_major_slice(&sum, 1, sum.len());
+                    product(&mut values, sum, self.groups[0].matrix.as_ref());
+                }
+            }
+            let mut one = vec![0.0; self.affine.group_outputs()];
+            one[output] = 1.0;
+            self.metric.whiten_sensitivities(0, &mut one);
+            values.iter_mut().for_each(|value| *value *= one[output]);
+            values
+        };
+        outputs.iter().map(row).collect()
+    }
+
+    /// The coordinates of the sensitivity of a bias.
+    pub(crate) fn of_bias(&self, delta: &[f64]) -> Vec<f64> {
+        let constant = Features::new(vec![1.0], 1, 1);
+        self.of_gradient(delta, &Prepared::Plain(constant))
+    }
+
+    /// A gradient of a single group as few outer products `g hᵀ`: the factors h (count x rank)
+    /// and g (count x outputs), one pair per position or per output with a sensitivity,
+    /// whichever are fewer.
+    pub(crate) fn outer_products(&self, delta: &[f64], features: &Features) -> [Vec<f64>; 2] {
+        let delta = self.affine.sensitivity(delta, 0);
+        let p = delta.nrows();
+        let outputs: Vec<usize> = (0..p)
+            .filter(|&o| delta.row(o).iter().any(|&g| g != 0.0))
+            .collect();
+        let positions: Vec<usize> = (0..delta.ncols())
+            .filter(|&t| delta.col(t).iter().any(|&g| g != 0.0))
+            .collect();
+        let (mut h, mut g) = (Vec::new(), Vec::new());
+        if positions.len() <= outputs.len() {
+            for &t in &positions {
+                h.extend(features.group(0).row(t).iter());
+                g.extend(delta.col(t).iter());
+            }
+        } else {
+            for &o in &outputs {
+                let mut sum = vec![0.0; self.affine.width()];
+                product(&mut sum, delta.subrows(o, 1), features.group(0));
+                h.extend(sum);
+                g.extend((0..p).map(|other| f64::from(u8::from(other == o))));
+            }
+        }
+        let count = g.len() / p.max(1);
+        let h = self.of_features(&Features::new(h, count, self.affine.width()));
+        self.metric.whiten_sensitivities(0, &mut g);
+        [h, g]
+    }
+
+    /// Whether [`Coordinates::of_outputs`] may be used.
+    pub(crate) fn separates_outputs(&self) -> bool {
+        self.affine.groups() == 1 && self.metric.separates_outputs() && self.fixed.is_none()
+    }
+
+    /// Δ = L_G⁻ᵀ X Bᵀ as a change of tensors.
+    pub(crate) fn change(&self, coordinates: &[f64]) -> Change {
+        let (p, width) = (self.affine.group_outputs(), self.affine.width());
+        let mut matrix = vec![0.0; self.affine.entries()];
+        let mut rest = coordinates;
+        for (group, basis) in self.groups.iter().enumerate() {
+            let rank = basis.squares.len();
+            let (head, tail) = rest.split_at(p * rank);
+            rest = tail;
+            let block = &mut matrix[group * p * width..(group + 1) * p * width];
+            let mut rows = MatMut::from_row_major_slice_mut(block, p, width);
+            matmul(
+                rows.as_mut(),
+                Accum::Replace,
+                MatRef::from_row_major_slice(head, p, rank),
+                basis.matrix.transpose(),
+                1.0,
+                Par::rayon(0),
+            );
+            self.metric.unwhiten_rows(group, rows);
+        }
+        self.clear_fixed(&mut matrix);
+        self.affine.change(&matrix)
+    }
+
+    /// X of a change: exact for what these coordinates produced, else the nearest.
+    pub(crate) fn of_change(&self, change: &Change) -> Vec<f64> {
+        let (p, width) = (self.affine.group_outputs(), self.affine.width());
+        let matrix = self.affine.matrix(change);
+        let mut found = Vec::with_capacity(self.len());
+        for (group, basis) in self.groups.iter().enumerate() {
+            let block = &matrix[group * p * width..(group + 1) * p * width];
+            let delta = MatRef::from_row_major_slice(block, p, width).to_owned();
+            // X = L_Gᵀ Δ L_A U, and L_A U = A B because B = L_A⁻ᵀ U.
+            let whitened = self.metric.coordinates(group, delta);
+            let directions = self.metric.directions(group, &basis.matrix);
+            let coordinates = whitened * directions;
+            for row in coordinates.row_iter() {
+                found.extend(row.iter());
+            }
+        }
+        found
+    }
+}
+
+/// The features of one point, ready for gradients.
+pub(crate) enum Prepared {
+    /// φ.
+    Plain(Features),
+    /// Bᵀφ, of a single group.
+    Projected(Features),
+}
+
+/// The whitened features of all points, or their second moments where there are many.
+enum Gathered {
+    /// Rows of the only group, count x width.
+    Rows(Vec<f64>),
+    /// Σ φφᵀ per group.
+    Moments(Vec<Mat<f64>>),
+}
+
+impl Gathered {
+    fn collect(
+        affine: &Affine,
+        metric: &Block,
+        features: impl IndexedParallelIterator<Item = Result<Features, RepairError>>,
+    ) -> Result<Self, RepairError> {
+        let (groups, width) = (affine.groups(), affine.width());
+        let points = features.len();
+        let whitened = |features: Features, group: usize| {
+            let rows = features.group(group);
+            let mut values: Vec<f64> = rows
+                .row_iter()
+                .flat_map(|row| row.iter())
+                .copied()
+                .collect();
+            metric.whiten_inputs(group, &mut values);
+            values
+        };
+        if groups == 1 && points <= width {
+            let rows: Vec<Vec<f64>> = features
+                .map(|features| Ok(whitened(features?, 0)))
+                .collect::<Result<_, RepairError>>()?;
+            let rows = rows.concat();
+            if rows.len() / width.max(1) <= width {
+                return Ok(Self::Rows(rows));
+            }
+            let mut sum = Mat::zeros(width, width);
+            add_moment(&mut sum, &rows, Par::rayon(0));
+            return Ok(Self::Moments(vec![sum]));
+        }
+        let zeros = || vec![Mat::<f64>::zeros(width, width); groups];
+        let sums = features
+            .map(|features| {
+                let features = features?;
+                let mut sums = zeros();
+                for (group, sum) in sums.iter_mut().enumerate() {
+                    add_moment(sum, &whitened(features.clone(), group), Par::Seq);
+                }
+                Ok(sums)
+            })
+            .collect::<Result<Vec<_>, RepairError>>()?;
+        // Added in the order of the points, so that every run gives the same bits.
+        let total = sums.into_iter().fold(zeros(), |mut total, sums| {
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total += sum;
+            }
+            total
+        });
+        Ok(Self::Moments(total))
+    }
+
+    fn basis(
+        &self,
+        affine: &Affine,
+        metric: &Block,
+        group: usize,
+        complete: bool,
+    ) -> Result<Basis, RepairError> {
+        let width = affine.width();
+        let unsolved = || RepairError::Metric {
+            what: "Gram matrix of the repair inputs",
+            layer: affine.layer().name.clone(),
+        };
+        let (gram, rows) = match self {
+            Self::Moments(sums) => (sums[group].clone(), None),
+            Self::Rows(values) => {
+                let rows = MatRef::from_row_major_slice(values, values.len() / width, width);
+                match complete {
+                    true => (rows.transpose() * rows, None),
+                    // The smaller of H Hᵀ and Hᵀ H gives the singular values.
+                    false => (rows * rows.transpose(), Some(rows)),
+                }
+            }
+        };
+        let eigen = gram
+            .self_adjoint_eigen(Side::Lower)
+            .map_err(|_| unsolved())?;
+        let values: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+        let largest = values.iter().copied().fold(0.0, f64::max);
+        let kept: Vec<usize> = (0..values.len())
+            .filter(|&j| complete || values[j] > RANK_TOLERANCE * largest)
+            .collect();
+        let chosen = Mat::from_fn(values.len(), kept.len(), |i, j| eigen.U()[(i, kept[j])]);
+        let squares: Vec<f64> = kept.iter().map(|&j| values[j].max(0.0)).collect();
+        let directions = match rows {
+            None => chosen,
+            Some(rows) => {
+                let mut directions = rows.transpose() * chosen;
+                for (j, square) in squares.iter().enumerate() {
+                    let scale = 1.0 / square.sqrt();
+                    directions.col_mut(j).iter_mut().for_each(|u| *u *= scale);
+                }
+                directions
+            }
+        };
+        Ok(Basis {
+            matrix: metric.basis(group, directions),
+            squares,
+        })
+    }
+}
+
+fn add_moment(sum: &mut Mat<f64>, rows: &[f64], par: Par) {
+    let width = sum.nrows();
+    let rows = MatRef::from_row_major_slice(rows, rows.len() / width.max(1), width);
+    matmul(sum.as_mut(), Accum::Add, rows.transpose(), rows, 1.0, par);
+}
