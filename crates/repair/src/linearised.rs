@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use network::{Mode, Target};
+use network::{Mode, Surrogate, Target};
 use optim::{Inputs, Limits, Row, RowSolution, Shape, Unknown, apply, solve_kernel, solve_rows};
 use rayon::prelude::*;
 
@@ -102,6 +102,8 @@ pub(crate) struct Linearised<'a> {
     coordinates: Vec<Coordinates>,
     /// The features of each point where rows are outer products.
     single: Option<Inputs>,
+    /// Whether output c of the network depends on channel c of the only edited layer alone.
+    channelwise: bool,
     /// What of the starting change the coordinates cannot express.
     base: Change,
     start: Vec<f64>,
@@ -141,6 +143,7 @@ impl<'a> Linearised<'a> {
             safety: settings.safety,
             max_memory: settings.max_memory,
             single: None,
+            channelwise: false,
             base: Change::default(),
             start: vec![0.0; coordinates.iter().map(Coordinates::len).sum()],
             coordinates,
@@ -148,6 +151,11 @@ impl<'a> Linearised<'a> {
         };
         if suffix.has_single_positions() && !settings.keep_zeros {
             problem.single = Some(problem.single_inputs()?);
+        }
+        if let ([only], None) = (problem.coordinates.as_slice(), &problem.single) {
+            let layer = only.affine().layer();
+            let channelwise = suffix.network().is_channelwise_behind(layer);
+            problem.channelwise = channelwise && only.separates_outputs();
         }
         if let Some(change) = settings.start {
             problem.start_from(change);
@@ -261,13 +269,9 @@ impl<'a> Linearised<'a> {
 
     /// Numbers of a written row.
     fn row_numbers(&self) -> usize {
-        match self.coordinates.as_slice() {
-            [only] if only.separates_outputs() => {
-                let outputs = only.affine().group_outputs();
-                let touched = self.set.terms().min(outputs);
-                touched * only.rank()
-            }
-            _ => self.columns(),
+        match self.channelwise {
+            true => self.set.terms() * self.coordinates[0].rank(),
+            false => self.columns(),
         }
     }
 
@@ -296,7 +300,11 @@ impl<'a> Linearised<'a> {
         let chunk = (NUMBERS / numbers).clamp(8, 2048);
         let (mut outer, mut written) = (Vec::new(), Vec::new());
         let woken = self.suffix.dead_outputs(&at.state, &self.raised(&ids))?;
-        for (ids, woken) in ids.chunks(chunk).zip(woken.chunks(chunk)) {
+        if self.channelwise {
+            written = self.channel_rows(&at.state, &ids, &woken, chunk)?;
+        }
+        let apart = if self.channelwise { &[][..] } else { &ids };
+        for (ids, woken) in apart.chunks(chunk).zip(woken.chunks(chunk)) {
             let targets: Vec<PointTarget> = ids.iter().map(target).collect();
             let found = self
                 .suffix
@@ -385,40 +393,85 @@ impl<'a> Linearised<'a> {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// Rows of a layer whose channel c alone reaches output c: the outputs of a point are
+    /// differentiated together, and each row combines the channels of its terms.
+    fn channel_rows(
+        &self,
+        state: &State,
+        ids: &[usize],
+        woken: &[Option<Surrogate>],
+        chunk: usize,
+    ) -> Result<Vec<WrittenRow>, RepairError> {
+        let output = self.suffix.network().graph().output();
+        let terms = |id: usize| {
+            let (point, inequality) = self.members[id];
+            &self.set.points[point][inequality].terms
+        };
+        let rows: Vec<(usize, &Option<Surrogate>)> = ids.iter().copied().zip(woken).collect();
+        // Rows that wake the same output of the same point share a pass.
+        let passes: Vec<&[(usize, &Option<Surrogate>)]> = rows
+            .chunk_by(|a, b| self.members[a.0].0 == self.members[b.0].0 && a.1 == b.1)
+            .collect();
+        let mut written = Vec::with_capacity(ids.len());
+        for passes in passes.chunks(chunk) {
+            let read = |rows: &[(usize, &Option<Surrogate>)]| -> BTreeSet<usize> {
+                let terms = rows.iter().flat_map(|&(id, _)| terms(id));
+                terms.map(|&(output, _)| output).collect()
+            };
+            let outputs: Vec<BTreeSet<usize>> = passes.iter().map(|rows| read(rows)).collect();
+            let targets: Vec<PointTarget> = passes
+                .iter()
+                .zip(&outputs)
+                .map(|(rows, outputs)| PointTarget {
+                    point: self.members[rows[0].0].0,
+                    target: Target {
+                        node: output,
+                        selector: outputs.iter().map(|&output| (output, 1.0)).collect(),
+                    },
+                })
+                .collect();
+            let woken: Vec<Option<Surrogate>> =
+                passes.iter().map(|rows| rows[0].1.clone()).collect();
+            let found = self
+                .suffix
+                .woken_sensitivities(state, &targets, &woken)?;
+            let combine = |pass: usize| {
+                let features = self.suffix.features(state, targets[pass].point)?;
+                let part = &self.coordinates[0];
+                let features = features.into_iter().next().map(|f| part.prepare(f));
+                let Some(features) = features else {
+                    return Ok(Vec::new());
+                };
+                let outputs: Vec<usize> = outputs[pass].iter().copied().collect();
+                let channels = part.of_outputs(&found[pass][0], &features, &outputs);
+                let row = |&(id, _): &(usize, &Option<Surrogate>)| {
+                    let mut row = WrittenRow::default();
+                    for &(output, factor) in terms(id) {
+                        if let Ok(at) = outputs.binary_search(&output) {
+                            let numbers = channels[at].iter().map(|h| factor * h);
+                            row.push(output * part.rank(), numbers.collect());
+                        }
+                    }
+                    row
+                };
+                Ok(passes[pass].iter().map(row).collect())
+            };
+            let rows: Vec<Vec<WrittenRow>> = (0..passes.len())
+                .into_par_iter()
+                .map(combine)
+                .collect::<Result<_, RepairError>>()?;
+            written.extend(rows.into_iter().flatten());
+        }
+        Ok(written)
+    }
+
     fn written_row(&self, deltas: &[Vec<f64>], features: &[Prepared]) -> WrittenRow {
         let mut row = WrittenRow::default();
-        if let ([part], [delta], [features]) = (self.coordinates.as_slice(), deltas, features)
-            && part.separates_outputs()
-        {
-            let sensitivity = part.affine().sensitivity(delta, 0);
-            let touched: Vec<usize> = (0..sensitivity.nrows())
-                .filter(|&o| sensitivity.row(o).iter().any(|&g| g != 0.0))
-                .collect();
-            if 4 * touched.len() <= sensitivity.nrows() {
-                let rank = part.rank();
-                for (output, numbers) in touched
-                    .iter()
-                    .zip(part.of_outputs(delta, features, &touched))
-                {
-                    row.push(output * rank, numbers);
-                }
-                return row;
-            }
-        }
         let mut numbers = Vec::with_capacity(self.columns());
         for ((part, delta), features) in self.coordinates.iter().zip(deltas).zip(features) {
             numbers.extend(part.of_gradient(delta, features));
         }
-        // Rows share stretches of one output each, where that is what others have.
-        let shared = self.coordinates.len() == 1 && self.coordinates[0].separates_outputs();
-        let stretch = if shared {
-            self.coordinates[0].rank()
-        } else {
-            numbers.len()
-        };
-        for (index, numbers) in numbers.chunks(stretch.max(1)).enumerate() {
-            row.push(index * stretch, numbers.to_vec());
-        }
+        row.push(0, numbers);
         row
     }
 

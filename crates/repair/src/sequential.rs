@@ -42,6 +42,8 @@ const LARGEST_TRUST: f64 = 1e9;
 const LARGEST_OVERSHOOT: f64 = 0.05;
 /// Steps after the first success, spent on lowering the objective.
 const POLISHING: usize = 12;
+/// Polishing steps that may fail.
+const REFUSALS: usize = 2;
 /// Relative fall of the objective below which polishing stops.
 const PROGRESS: f64 = 5e-3;
 
@@ -98,7 +100,8 @@ pub(crate) fn run(
     let mut prices = vec![0.0; set.len()];
     let mut kept = BTreeSet::new();
     let mut control = Control::new();
-    let (mut rounds, mut polished, mut stop, mut bytes) = (0, 0, None, 0);
+    let (mut rounds, mut polished, mut refused, mut bytes) = (0, 0, 0, 0);
+    let mut stop = None;
     while best.as_ref().is_none_or(|best| best.norm_squared() > 0.0)
         && rounds < max_rounds
         && polished < POLISHING
@@ -134,12 +137,14 @@ pub(crate) fn run(
             rounds,
             rows = kept.len(),
             violation = current.violation(),
+            objective = 0.5 * current.norm_squared(),
             trust = control.trust,
             fraction = found.as_ref().map(|(_, fraction)| fraction),
             "sequential step"
         );
         let Some((next, fraction)) = found else {
-            if control.shorten() {
+            refused += usize::from(best.is_some());
+            if refused <= REFUSALS && control.shorten() {
                 continue;
             }
             break;
