@@ -260,7 +260,7 @@ impl Network {
         let flat = self.graph().input_shape().len() == 1;
         let separable = |value: &Value| value.is_plain_flex() && value.batch() == batch;
         let on_cpu = !self.device().is_autodiff() && values.values().all(separable);
-        if flat || batch < 2 || !on_cpu || std::env::var_os("ONE_BATCH").is_some() {
+        if flat || batch < 2 || !on_cpu {
             return Ok(vec![run(0..batch, values, mode)?]);
         }
         (0..batch)

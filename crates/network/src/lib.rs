@@ -54,6 +54,7 @@ mod pattern;
 mod sensitivity;
 pub mod squeezenet;
 mod surrogate;
+mod training;
 mod value;
 
 pub use checkpoint::Checkpoint;
@@ -68,6 +69,7 @@ pub use ops::{Conv2d, Op};
 pub use pattern::{Pattern, Pieces, Winners};
 pub use sensitivity::Target;
 pub use surrogate::Surrogate;
+pub use training::LossGradient;
 pub use value::Value;
 
 /// The element type of a stored tensor.

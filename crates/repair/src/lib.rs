@@ -41,6 +41,7 @@
 //! Not supported: regions, embeddings.
 
 mod affine;
+pub mod baselines;
 mod change;
 mod coordinates;
 mod duplicates;

@@ -75,6 +75,11 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// ‖target‖²
+    pub(crate) fn norm_squared(&self) -> f64 {
+        self.target.iter().map(|x| x * x).sum()
+    }
+
     pub(crate) fn largest_multiplier(&self) -> f64 {
         self.multipliers.iter().copied().fold(0.0, f64::max)
     }
@@ -432,9 +437,7 @@ impl<'a> Linearised<'a> {
                 .collect();
             let woken: Vec<Option<Surrogate>> =
                 passes.iter().map(|rows| rows[0].1.clone()).collect();
-            let found = self
-                .suffix
-                .woken_sensitivities(state, &targets, &woken)?;
+            let found = self.suffix.woken_sensitivities(state, &targets, &woken)?;
             let combine = |pass: usize| {
                 let features = self.suffix.features(state, targets[pass].point)?;
                 let part = &self.coordinates[0];

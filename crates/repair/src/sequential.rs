@@ -45,7 +45,7 @@ const POLISHING: usize = 12;
 /// Polishing steps that may fail.
 const REFUSALS: usize = 2;
 /// Relative fall of the objective below which polishing stops.
-const PROGRESS: f64 = 5e-3;
+const PROGRESS: f64 = 1e-2;
 
 /// The end of a sequential repair.
 #[derive(Clone, Debug)]
@@ -131,6 +131,12 @@ pub(crate) fn run(
                 break;
             }
         };
+        if let Some(best) = &best
+            && step.norm_squared() > (1.0 - PROGRESS) * best.norm_squared()
+        {
+            // Even the linearised problem has little to gain.
+            break;
+        }
         control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier());
         let found = search(&problem, &current, &step.target, control.penalty)?;
         tracing::debug!(
