@@ -13,8 +13,8 @@
 //! With one position the two are taken as independent (Martens & Grosse, ICML 2015). The
 //! positions of one example are anything but independent, so their sum is formed first and the
 //! factors are the second moments of its rows and columns (as in Gupta, Koren & Singer,
-//! ICML 2018). With many outputs the sum over c is estimated by one random combination
-//! `Σ_c ±δ_c` per example, whose expectation is the same.
+//! ICML 2018). For images and texts, whose gradients cost more, the sum over c is estimated by one
+//! random combination `Σ_c ±D_c` per example, whose expectation is the same.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,8 @@ pub struct GuardMoments {
 const CHUNK: usize = 512;
 /// Numbers of sensitivities and of gradients that are held at once.
 const NUMBERS: usize = 1 << 25;
-/// Up to this many outputs each is differentiated; more are combined with random signs.
+/// Up to this many outputs of a network of vectors each is differentiated; other outputs are
+/// combined with random signs.
 const EXACT_OUTPUTS: usize = 16;
 
 impl GuardMoments {
@@ -351,7 +352,8 @@ fn selectors(network: &Network, first: usize, size: usize, channelwise: bool) ->
     if channelwise {
         return vec![vec![1.0; size * classes]];
     }
-    if classes > EXACT_OUTPUTS {
+    let flat = network.graph().input_shape().len() == 1;
+    if !flat || classes > EXACT_OUTPUTS {
         let entries = (0..size * classes).map(|at| sign((first * classes + at) as u64));
         return vec![entries.collect()];
     }

@@ -156,7 +156,7 @@ pub(crate) fn run(
             break;
         };
         current = next;
-        control.accept(fraction, current.violation());
+        control.accept(fraction, current.violation(), settings.safety);
         if current.satisfied() {
             let before = best.as_ref().map(Iterate::norm_squared);
             if before.is_none_or(|norm| current.norm_squared() < norm) {
@@ -227,8 +227,9 @@ impl Control {
         }
     }
 
-    fn accept(&mut self, fraction: f64, violation: f64) {
-        self.overshoot = violation.min(LARGEST_OVERSHOOT);
+    fn accept(&mut self, fraction: f64, violation: f64, safety: f64) {
+        // Rounding moves slacks by about as much as the safety allows for.
+        self.overshoot = violation.clamp(safety, LARGEST_OVERSHOOT.max(safety));
         if violation == 0.0 {
             self.trust *= 0.1;
         } else if fraction == 1.0 {
