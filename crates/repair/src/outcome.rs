@@ -72,6 +72,9 @@ pub enum StopReason {
         points: Vec<usize>,
         /// The worst slack among them.
         worst_slack: f64,
+        /// Points that no step serves together, to first order; empty when the curvature of the
+        /// network is in the way.
+        conflict: Vec<usize>,
     },
     /// A later activation has no linear piece at a point.
     NoLinearPiece(String),
@@ -108,12 +111,17 @@ impl fmt::Display for StopReason {
             Self::Stalled {
                 points,
                 worst_slack,
+                conflict,
             } => {
+                let wrong = points.len();
                 write!(
                     f,
-                    "stalled with {} points wrong, worst slack {worst_slack:.2e}",
-                    points.len()
-                )
+                    "stalled at {wrong} points, worst slack {worst_slack:.2e}"
+                )?;
+                match conflict.len() {
+                    0 => Ok(()),
+                    count => write!(f, "; {count} points conflict to first order"),
+                }
             }
             Self::NoLinearPiece(message) => write!(f, "no linear piece: {message}"),
             Self::Rounding { worst_slack } => {

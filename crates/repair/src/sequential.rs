@@ -68,6 +68,8 @@ pub(crate) struct Sequence {
     pub bytes: usize,
     /// Why it ended without satisfying everything, if it did.
     pub stop: Option<SequenceStop>,
+    /// Points that no step serves together, if it stalled for that.
+    pub conflict: Vec<usize>,
 }
 
 /// Why a sequence ended early.
@@ -173,6 +175,17 @@ pub(crate) fn run(
     } else if stop.is_none() {
         stop = Some(SequenceStop::Stalled);
     }
+    let conflict = match stop {
+        Some(SequenceStop::Stalled) => {
+            problem.choose(&current, &mut kept);
+            let rows = problem.rows(&current, &kept, 0.0)?;
+            match problem.subproblem(&current, &rows, 0.0, deadline)? {
+                Ok(step) => problem.conflict(&rows, &step.prices)?,
+                Err(_) => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    };
     let last = best.unwrap_or(current);
     Ok(Sequence {
         objective: 0.5 * last.norm_squared(),
@@ -184,6 +197,7 @@ pub(crate) fn run(
         columns: problem.columns(),
         bytes,
         stop,
+        conflict,
     })
 }
 

@@ -385,6 +385,7 @@ impl<'a> Run<'a> {
             SequenceStop::Stalled => StopReason::Stalled {
                 points: wrong_points(set, &sequence.slacks),
                 worst_slack: worst_slack + safety.specification,
+                conflict: sequence.conflict,
             },
         });
         Ok(Ok(Candidate {

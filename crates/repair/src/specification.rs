@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use data::Dataset;
 use network::{Network, Op};
 
-use crate::RepairError;
+use crate::{RepairError, predict};
 
 /// `Σ terms a_c y_c >= bound`.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +40,18 @@ pub struct RepairSet {
     pub points: Vec<Vec<Inequality>>,
     /// The label of each point, for argmax specifications.
     pub labels: Option<Vec<usize>>,
+    /// How many of the last points are protected: guard inputs that must keep their answers.
+    /// They get rows when a repair would break them.
+    pub protected: usize,
+}
+
+/// What must not change at a protected input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Protection {
+    /// The class that wins.
+    Answer,
+    /// Every output, by at most this much.
+    Within(f64),
 }
 
 impl RepairSet {
@@ -56,21 +68,58 @@ impl RepairSet {
                 got: margin.to_string(),
             });
         }
-        let specify = |&label: &usize| {
-            (0..set.classes)
-                .filter(|&other| other != label)
-                .map(|other| Inequality {
-                    terms: vec![(label, 1.0), (other, -1.0)],
-                    bound: margin,
-                })
-                .collect()
-        };
+        let specify = |&label: &usize| wins(label, set.classes, margin);
         Ok(Self {
             inputs: set.inputs.clone(),
             shape: set.shape.clone(),
             points: set.labels.iter().map(specify).collect(),
             labels: Some(set.labels.clone()),
+            protected: 0,
         })
+    }
+
+    /// Adds inputs (`n x shape`, row-major) whose answers by `network` must stay.
+    ///
+    /// # Errors
+    /// [`RepairError::Shape`] for inputs of another shape; [`RepairError::Option`] unless a
+    /// bound on the outputs is a finite number > 0; [`RepairError::Network`].
+    pub fn protect(
+        mut self,
+        network: &Network,
+        inputs: &[f32],
+        protection: Protection,
+    ) -> Result<Self, RepairError> {
+        let example = self.example();
+        if example == 0 || !inputs.len().is_multiple_of(example) {
+            return Err(RepairError::Shape {
+                what: "numbers in all protected inputs, a multiple",
+                expected: example,
+                got: inputs.len(),
+            });
+        }
+        if let Protection::Within(tau) = protection
+            && !(tau > 0.0 && tau.is_finite())
+        {
+            return Err(RepairError::Option {
+                option: "protect",
+                expected: "a finite number > 0".into(),
+                got: tau.to_string(),
+            });
+        }
+        let outputs = predict::outputs(network, inputs, &self.shape)?;
+        for outputs in outputs.chunks_exact(network.classes().max(1)) {
+            let label = predict::largest(outputs);
+            self.points.push(match protection {
+                Protection::Answer => wins(label, outputs.len(), 0.0),
+                Protection::Within(tau) => stays(outputs, tau),
+            });
+            self.protected += 1;
+            if let Some(labels) = &mut self.labels {
+                labels.push(label);
+            }
+        }
+        self.inputs.extend_from_slice(inputs);
+        Ok(self)
     }
 
     /// The outputs at each input must satisfy the given inequalities.
@@ -80,12 +129,18 @@ impl RepairSet {
             shape: shape.to_vec(),
             points,
             labels: None,
+            protected: 0,
         }
     }
 
     /// Number of points.
     pub fn len(&self) -> usize {
         self.points.len()
+    }
+
+    /// Number of points that are to be repaired, which come before the protected ones.
+    pub fn repaired(&self) -> usize {
+        self.len() - self.protected
     }
 
     /// Whether there is none.
@@ -170,6 +225,13 @@ impl RepairSet {
                 });
             }
         }
+        if self.protected > self.len() {
+            return Err(shape(
+                "protected points, at most",
+                self.len(),
+                self.protected,
+            ));
+        }
         self.validate_inequalities(classes)?;
         self.validate_probabilities(network)?;
         self.find_contradiction()
@@ -251,4 +313,26 @@ impl RepairSet {
         }
         Ok(())
     }
+}
+
+/// One class wins by a margin over every other one.
+fn wins(label: usize, classes: usize, margin: f64) -> Vec<Inequality> {
+    (0..classes)
+        .filter(|&other| other != label)
+        .map(|other| Inequality {
+            terms: vec![(label, 1.0), (other, -1.0)],
+            bound: margin,
+        })
+        .collect()
+}
+
+/// Every output stays within τ of what it is.
+fn stays(outputs: &[f64], tau: f64) -> Vec<Inequality> {
+    let both = |(output, &y): (usize, &f64)| {
+        [1.0, -1.0].map(|side| Inequality {
+            terms: vec![(output, side)],
+            bound: side * y - tau,
+        })
+    };
+    outputs.iter().enumerate().flat_map(both).collect()
 }

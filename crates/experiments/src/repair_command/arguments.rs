@@ -7,7 +7,7 @@ use clap::Args;
 use data::Preprocessing;
 use data::image::presets;
 use network::{DeviceChoice, Precision};
-use repair::{Method, Objective, Options};
+use repair::{Method, Objective, Options, Protection};
 
 use crate::error::{ExperimentError, Result};
 
@@ -61,9 +61,18 @@ pub struct RepairArguments {
     /// Write over files that exist
     #[arg(long)]
     pub force: bool,
-    /// By how much the right output must exceed every other one
-    #[arg(long, value_name = "NUMBER", default_value_t = 0.1, value_parser = margin)]
-    pub margin: f64,
+    /// By how much the right output must exceed every other one; auto picks it on --similar and --clean
+    #[arg(long, value_name = "NUMBER|auto", default_value = "0.1", value_parser = margin)]
+    pub margin: Margin,
+    /// Labelled inputs like those of the repair set, on which a margin is picked
+    #[arg(long, value_name = "PATH")]
+    pub similar: Option<PathBuf>,
+    /// Labelled clean inputs on which a margin is picked
+    #[arg(long, value_name = "PATH")]
+    pub clean: Option<PathBuf>,
+    /// What must not change on the guard set: its answers, or its outputs by more than NUMBER
+    #[arg(long, value_name = "answers|NUMBER", value_parser = protection, requires = "guard")]
+    pub protect: Option<Protection>,
     /// frozen (activation pattern kept: exact, infeasibility is proved) or sequential
     #[arg(long, value_name = "frozen|sequential", default_value_t)]
     pub method: Method,
@@ -128,6 +137,14 @@ impl RepairArguments {
             let got = &self.layer;
             return usage(format!("--method frozen: expected one layer, got {got:?}"));
         }
+        if self.margin == Margin::Auto && self.clean.is_none() {
+            return usage(
+                "--margin auto needs --clean, and --similar where there is one".to_owned(),
+            );
+        }
+        if self.margin == Margin::Auto && self.protect.is_some() {
+            return usage("--margin auto does not go with --protect".to_owned());
+        }
         if self.method == Method::Sequential && !self.objective.is_quadratic() {
             let problem = "--method sequential: expected --objective guarded or l2, got";
             return usage(format!("{problem} {}", self.objective));
@@ -175,12 +192,35 @@ impl RepairArguments {
     }
 }
 
-fn margin(text: &str) -> Result<f64, String> {
+/// The margin asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Margin {
+    /// This one.
+    Fixed(f64),
+    /// The best of a ladder on a selection split.
+    Auto,
+}
+
+fn margin(text: &str) -> Result<Margin, String> {
+    if text == "auto" {
+        return Ok(Margin::Auto);
+    }
     let number = text
         .parse()
         .ok()
         .filter(|margin: &f64| margin.is_finite() && *margin >= 0.0);
-    number.ok_or_else(|| "expected a finite number >= 0".to_owned())
+    let found = number.map(Margin::Fixed);
+    found.ok_or_else(|| "expected a finite number >= 0 or auto".to_owned())
+}
+
+fn protection(text: &str) -> Result<Protection, String> {
+    if text == "answers" {
+        return Ok(Protection::Answer);
+    }
+    let number = text.parse().ok();
+    let number = number.filter(|tau: &f64| tau.is_finite() && *tau > 0.0);
+    let found = number.map(Protection::Within);
+    found.ok_or_else(|| "expected answers or a finite number > 0".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -250,7 +290,11 @@ mod tests {
 
     #[test]
     fn margins_and_times_are_refused_outside_their_ranges() {
-        assert_eq!(margin("0"), Ok(0.0));
+        assert_eq!(margin("0"), Ok(Margin::Fixed(0.0)));
+        assert_eq!(margin("auto"), Ok(Margin::Auto));
+        assert_eq!(protection("answers"), Ok(Protection::Answer));
+        assert_eq!(protection("0.5"), Ok(Protection::Within(0.5)));
+        assert!(protection("0").is_err() && protection("all").is_err());
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for text in ["-1", "nan", "inf", "x"] {
             assert!(margin(text).is_err() && seconds(text).is_err(), "{text}");

@@ -18,9 +18,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use network::{Checkpoint, Network};
-use repair::{Change, GuardMoments, Outcome, Problem, Repair, RepairError, RepairSet};
+use repair::{
+    Change, GuardMoments, MARGINS, Outcome, Problem, Repair, RepairError, RepairSet, Selection,
+    choose_margin,
+};
 
-pub use arguments::{PREPROCESSINGS, Preset, RepairArguments};
+pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments};
 pub use summary::Verdict;
 
 use crate::error::{ExperimentError, Result, prepare};
@@ -51,8 +54,8 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
     sets.say_near_duplicates(&subject, progress);
     progress.say(&size(&subject, &sets.repair));
 
-    let outcome = match solve(arguments, &subject, &sets) {
-        Ok(outcome) => outcome,
+    let Solved { outcome, margin } = match solve(arguments, &subject, &sets, progress) {
+        Ok(solved) => solved,
         // One input with two labels: no network at all satisfies both.
         Err(RepairError::Contradiction { first, second, .. }) => {
             return summary::contradiction(&sets.repair, [first, second]).finish(arguments);
@@ -68,12 +71,13 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
         Outcome::Infeasible(_) => None,
     };
     let evidence = keeps
-        .map(|repair| write_and_check(arguments, &subject, &sets, repair))
+        .map(|repair| write_and_check(arguments, &subject, &sets, repair, margin))
         .transpose()?;
     Summary {
         arguments,
         subject: &subject,
         sets: &sets,
+        margin,
         outcome: &outcome,
         evidence: evidence.as_ref(),
         seconds: start.elapsed().as_secs_f64(),
@@ -82,12 +86,19 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
     .finish(arguments)
 }
 
+/// What the library answered, with the margin that was asked of it.
+struct Solved {
+    outcome: Outcome,
+    margin: f64,
+}
+
 /// The call of the library.
 fn solve(
     arguments: &RepairArguments,
     subject: &Subject,
     sets: &Sets,
-) -> Result<Outcome, RepairError> {
+    progress: &Progress,
+) -> Result<Solved, RepairError> {
     let guard = match &sets.guard {
         Some(guard) if arguments.needs_guard() => Some(GuardMoments::collect(
             &subject.network,
@@ -104,7 +115,15 @@ fn solve(
         }
         None => None,
     };
-    let set = specification(arguments, &sets.repair)?;
+    let margin = match arguments.margin {
+        Margin::Fixed(margin) => margin,
+        Margin::Auto => MARGINS[0],
+    };
+    let mut set = specification(&sets.repair, margin)?;
+    if let (Some(guard), Some(protection)) = (&sets.guard, arguments.protect) {
+        let inputs = &guard.set.dataset.inputs;
+        set = set.protect(&subject.network, inputs, protection)?;
+    }
     let problem = Problem {
         network: &subject.network,
         checkpoint: &subject.checkpoint,
@@ -113,12 +132,33 @@ fn solve(
         guard: guard.as_ref(),
         start: start.as_ref(),
     };
-    repair::repair(&problem, &arguments.options())
+    let options = arguments.options();
+    let Some(clean) = &sets.clean else {
+        let outcome = repair::repair(&problem, &options)?;
+        return Ok(Solved { outcome, margin });
+    };
+    let selection = Selection {
+        similar: sets.similar.as_ref().map(|set| &set.set.dataset),
+        clean: &clean.set.dataset,
+    };
+    let choice = choose_margin(&problem, &sets.repair.set.dataset, &options, selection)?;
+    for trial in &choice.trials {
+        progress.say(&format!(
+            "margin {}: {:+.2} points on similar inputs, {:+.2} on clean ones",
+            trial.margin,
+            trial.generalization,
+            0.0 - trial.drawdown
+        ));
+    }
+    Ok(Solved {
+        outcome: choice.outcome,
+        margin: choice.margin,
+    })
 }
 
 /// Every point must be classified as its label, with the margin.
-fn specification(arguments: &RepairArguments, points: &PointSet) -> Result<RepairSet, RepairError> {
-    RepairSet::argmax(&points.set.dataset, arguments.margin)
+fn specification(points: &PointSet, margin: f64) -> Result<RepairSet, RepairError> {
+    RepairSet::argmax(&points.set.dataset, margin)
 }
 
 fn failed(subject: &Subject, source: RepairError) -> ExperimentError {
@@ -159,6 +199,7 @@ fn write_and_check(
     subject: &Subject,
     sets: &Sets,
     repair: &Repair,
+    margin: f64,
 ) -> Result<Evidence> {
     let out: &Path = &arguments.out;
     let what = || format!("repaired network {}", out.display());
@@ -174,7 +215,7 @@ fn write_and_check(
         subject.network.precision(),
     )
     .map_err(prepare(what))?;
-    let set = specification(arguments, &sets.repair).map_err(prepare(what))?;
+    let set = specification(&sets.repair, margin).map_err(prepare(what))?;
     let verified = repair::verify(&written, &set).map_err(prepare(what))?;
     let after = classes_of(&network, &sets.repair.set.dataset).map_err(prepare(what))?;
     let guarded = match &sets.guard {
@@ -187,7 +228,7 @@ fn write_and_check(
     Ok(Evidence {
         check: SelfCheck {
             right: (verified.efficacy(&set) * set.len() as f64 / 100.0).round() as usize,
-            least_margin: verified.least_slack() + arguments.margin,
+            least_margin: verified.least_slack() + margin,
         },
         after,
         guarded,

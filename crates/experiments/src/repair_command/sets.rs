@@ -7,7 +7,7 @@ use data::{Dataset, LabelledSet};
 use network::{Network, NetworkError};
 use repair::{NEAR, near_duplicates};
 
-use super::arguments::{RepairArguments, bytes};
+use super::arguments::{Margin, RepairArguments, bytes};
 use super::subject::Subject;
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
@@ -30,6 +30,9 @@ pub(super) struct PointSet {
 pub(super) struct Sets {
     pub(super) repair: PointSet,
     pub(super) guard: Option<PointSet>,
+    /// Where a margin is picked.
+    pub(super) similar: Option<PointSet>,
+    pub(super) clean: Option<PointSet>,
 }
 
 impl Sets {
@@ -61,17 +64,37 @@ impl Sets {
                 ));
             }
         }
-        let sets = Self { repair, guard };
+        let selection = |path: &Option<PathBuf>, what: &'static str| {
+            let Some(path) = path else { return Ok(None) };
+            let limit = Some(arguments.guard_limit as usize);
+            let mut set = PointSet::read(path, subject, limit, what)?;
+            set.leave_out(&repair)?;
+            progress.say(&set.describe(what));
+            Ok::<_, ExperimentError>(Some(set))
+        };
+        let (similar, clean) = match arguments.margin {
+            Margin::Auto => (
+                selection(&arguments.similar, "similar inputs")?,
+                selection(&arguments.clean, "clean inputs")?,
+            ),
+            Margin::Fixed(_) => (None, None),
+        };
+        let sets = Self {
+            repair,
+            guard,
+            similar,
+            clean,
+        };
         sets.fit(arguments.max_memory)?;
         Ok(sets)
     }
 
     fn fit(&self, limit: usize) -> Result<()> {
-        let sets = [Some(&self.repair), self.guard.as_ref()];
-        let numbers = sets
-            .iter()
-            .flatten()
-            .map(|set| set.set.dataset.inputs.len());
+        let others = [&self.guard, &self.similar, &self.clean];
+        let sets = [Some(&self.repair)]
+            .into_iter()
+            .chain(others.map(Option::as_ref));
+        let numbers = sets.flatten().map(|set| set.set.dataset.inputs.len());
         let taken = numbers.sum::<usize>() * size_of::<f32>();
         if taken <= limit {
             return Ok(());

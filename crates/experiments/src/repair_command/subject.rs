@@ -110,7 +110,7 @@ fn layer(network: &Network, path: &Path, name: &str) -> Result<Layer> {
     let layers = network.layers();
     let found = match name {
         "last" => layers.last(),
-        name => layers.iter().find(|layer| layer.name == name),
+        name => named(layers, name),
     };
     found.cloned().ok_or_else(|| {
         let known: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
@@ -120,6 +120,15 @@ fn layer(network: &Network, path: &Path, name: &str) -> Result<Layer> {
             known: known.join(", "),
         }
     })
+}
+
+/// The layer of a name, or the only one whose name ends in it.
+fn named<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
+    let exact = layers.iter().find(|layer| layer.name == name);
+    let ends = |layer: &&Layer| layer.name.ends_with(&format!(".{name}"));
+    let mut ending = layers.iter().filter(ends);
+    let only = ending.next().filter(|_| ending.next().is_none());
+    exact.or(only)
 }
 
 /// What a network takes, from its architecture and the files beside its weights.

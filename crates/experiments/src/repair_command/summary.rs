@@ -87,6 +87,7 @@ pub(super) struct Summary<'a> {
     pub(super) arguments: &'a RepairArguments,
     pub(super) subject: &'a Subject,
     pub(super) sets: &'a Sets,
+    pub(super) margin: f64,
     pub(super) outcome: &'a Outcome,
     pub(super) evidence: Option<&'a Evidence>,
     pub(super) seconds: f64,
@@ -158,7 +159,9 @@ impl Summary<'_> {
     pub(super) fn answer(&self) -> Result<Draft> {
         let points = &self.sets.repair.set;
         let names = |indices: &[usize]| -> Vec<String> {
-            indices.iter().map(|&i| points.names[i].clone()).collect()
+            let protected = |i: usize| format!("guard set [{}]", i - points.names.len());
+            let name = |&i: &usize| points.names.get(i).cloned().unwrap_or_else(|| protected(i));
+            indices.iter().map(name).collect()
         };
         let layer = &self.subject.layer_names();
         let (verdict, reason, conflict, repair, report) = match self.outcome {
@@ -190,7 +193,13 @@ impl Summary<'_> {
             }
             Outcome::Unknown(unfinished) => {
                 let stalled = match &unfinished.reason {
-                    StopReason::Stalled { points, .. } => names(points),
+                    StopReason::Stalled {
+                        points, conflict, ..
+                    } => names(if conflict.is_empty() {
+                        points
+                    } else {
+                        conflict
+                    }),
                     _ => vec![],
                 };
                 let reason = Some(unfinished.reason.to_string());
@@ -223,7 +232,8 @@ impl Summary<'_> {
         }
         lines.push(work(report, self.seconds));
         if let Some(repair) = repair.filter(|_| verdict == Verdict::Repaired) {
-            lines.push(prices(&repair.prices, &points.names));
+            let own = &repair.prices[..points.names.len().min(repair.prices.len())];
+            lines.push(prices(own, &points.names));
         }
 
         let record = Record {
@@ -231,9 +241,9 @@ impl Summary<'_> {
             reason,
             conflict,
             layer: Some(layer.clone()),
-            margin: Some(self.arguments.margin),
+            margin: Some(self.margin),
             efficacy: repair.map(|repair| repair.efficacy),
-            least_margin: repair.map(|repair| repair.least_slack + self.arguments.margin),
+            least_margin: repair.map(|repair| repair.least_slack + self.margin),
             change_l2: repair.map(|repair| repair.change.norm_l2()),
             change_linf: repair.map(|repair| repair.change.norm_linf()),
             points: self.points(repair),
@@ -267,7 +277,7 @@ impl Summary<'_> {
             check.right,
             points - self.sets.repair.wrong(&self.sets.repair.before),
             check.least_margin,
-            self.arguments.margin,
+            self.margin,
         )];
         if let Some(guard) = &evidence.guarded {
             let percent = |count: usize| 100.0 * count as f64 / guard.inputs.max(1) as f64;

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use data::Dataset;
 use network::{Checkpoint, Layer, Network, Value};
 
+use crate::predict::largest;
 use crate::{Inequality, RepairError, RepairSet, StopReason, Verification};
 
 pub use aprnn::Aprnn;
@@ -202,14 +203,14 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::outputs`].
     pub fn classify(&self, inputs: &[f32], shape: &[usize]) -> Result<Vec<usize>, RepairError> {
-        let original = match self {
-            Self::Plain { network, .. } => network,
-            Self::Decoupled(network) => network.original(),
+        let network = match self {
+            Self::Plain { network, .. } => return crate::classify(network, inputs, shape),
+            Self::Decoupled(network) => network,
         };
         let example: usize = shape.iter().product();
         let mut classes = Vec::with_capacity(inputs.len() / example.max(1));
         for chunk in inputs.chunks(CHUNK * example.max(1)) {
-            let outputs = self.outputs(original.batch_of(chunk, shape)?)?;
+            let outputs = network.outputs(network.original().batch_of(chunk, shape)?)?;
             let width = outputs.shape().last().copied().unwrap_or(1);
             classes.extend(outputs.to_vec()?.chunks_exact(width.max(1)).map(largest));
         }
@@ -219,13 +220,6 @@ impl Predictor {
 
 /// Inputs that are classified at once.
 const CHUNK: usize = 500;
-
-fn largest(outputs: &[f64]) -> usize {
-    (0..outputs.len()).fold(0, |best, c| match outputs[c] > outputs[best] {
-        true => c,
-        false => best,
-    })
-}
 
 /// A predictor measured on the repair set.
 struct Measured {

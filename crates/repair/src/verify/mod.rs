@@ -53,20 +53,23 @@ impl Verification {
 
     /// Share of the points that are right, in percent: those whose every
     /// inequality holds with bound zero (the label wins) or, for specifications
-    /// without labels, with its own bound.
+    /// without labels and protected points, with its own bound.
     pub fn efficacy(&self, set: &RepairSet) -> f64 {
         let classes = self.outputs.len() / set.len().max(1);
         let outputs = self.outputs.chunks_exact(classes.max(1));
-        let right = outputs.zip(&set.points).filter(|(outputs, inequalities)| {
-            inequalities.iter().all(|inequality| {
-                let slack = inequality.slack(outputs);
-                if set.labels.is_some() {
-                    slack + inequality.bound > 0.0
-                } else {
-                    slack >= 0.0
-                }
-            })
-        });
+        let points = set.points.iter().enumerate();
+        let right = outputs
+            .zip(points)
+            .filter(|(outputs, (point, inequalities))| {
+                inequalities.iter().all(|inequality| {
+                    let slack = inequality.slack(outputs);
+                    if set.labels.is_some() && *point < set.repaired() {
+                        slack + inequality.bound > 0.0
+                    } else {
+                        slack >= 0.0
+                    }
+                })
+            });
         100.0 * right.count() as f64 / set.len().max(1) as f64
     }
 }
