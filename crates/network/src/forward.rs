@@ -232,7 +232,7 @@ impl Network {
         offsets: &BTreeMap<NodeId, Value>,
         keep: &Keep,
     ) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
-        let parts = self.by_example(values, mode, |_, values, mode| {
+        let parts = self.in_parts(1, values, mode, |_, values, mode| {
             let shift = |id, value| self.shifted(id, value, offsets);
             let mut values = self.evaluate_nodes(values, nodes.clone(), mode, keep, shift)?;
             keep.iter()
@@ -242,12 +242,13 @@ impl Network {
         concat(parts)
     }
 
-    /// Runs something on every example apart, or on the whole batch: on the CPU images and token
-    /// sequences one by one, on all threads, since an example's values then stay in the caches,
-    /// and no thread waits for another between two nodes. `run` is given the examples' indices,
-    /// their values and their mode; the results come in the order of the examples.
-    pub(crate) fn by_example<T: Send>(
+    /// Runs something on parts of a batch, or on the whole: on the CPU images and token sequences
+    /// in parts of `size` examples, on all threads, since the values of few examples stay in the
+    /// caches, and no thread waits for another between two nodes. `run` is given the examples'
+    /// indices, their values and their mode; the results come in the order of the examples.
+    pub(crate) fn in_parts<T: Send>(
         &self,
+        size: usize,
         values: BTreeMap<NodeId, Value>,
         mode: Mode<'_>,
         run: impl Fn(Range<usize>, BTreeMap<NodeId, Value>, Mode<'_>) -> Result<T, NetworkError> + Sync,
@@ -260,18 +261,18 @@ impl Network {
         let flat = self.graph().input_shape().len() == 1;
         let separable = |value: &Value| value.is_plain_flex() && value.batch() == batch;
         let on_cpu = !self.device().is_autodiff() && values.values().all(separable);
-        if flat || batch < 2 || !on_cpu {
+        if flat || batch <= size || !on_cpu {
             return Ok(vec![run(0..batch, values, mode)?]);
         }
-        (0..batch)
+        (0..batch.div_ceil(size))
             .into_par_iter()
-            .map(|example| {
-                let rows = example..example + 1;
-                let one = values
+            .map(|part| {
+                let rows = part * size..(part * size + size).min(batch);
+                let values = values
                     .iter()
-                    .map(|(&id, value)| (id, value.rows(rows.clone())));
-                let one = one.collect();
-                mode.narrowed(rows.clone(), |mode| run(rows, one, mode))
+                    .map(|(&id, value)| (id, value.rows(rows.clone())))
+                    .collect();
+                mode.narrowed(rows.clone(), |mode| run(rows, values, mode))
             })
             .collect()
     }

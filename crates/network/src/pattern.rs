@@ -283,13 +283,13 @@ impl Network {
         let readers = self.frozen_readers(cut.node)?;
         let start = cut.resumed(z);
         let nodes = cut.node + 1..self.graph().nodes().len();
-        let parts = self.by_example(start, Mode::Free, |rows, start, mode| {
+        let parts = self.in_parts(1, start, Mode::Free, |rows, start, mode| {
             let mut pattern = Pattern::default();
             let mut freeze = |source: NodeId, z: &Value| {
-                let readers = readers.get(&source).into_iter().flatten();
-                readers
-                    .map(|&id| pattern.freeze(id, &self.graph().nodes()[id], z, rows.start))
-                    .collect::<Result<(), _>>()
+                let mut readers = readers.get(&source).into_iter().flatten();
+                readers.try_for_each(|&id| {
+                    pattern.freeze(id, &self.graph().nodes()[id], z, rows.start)
+                })
             };
             for (&source, z) in &start {
                 freeze(source, z)?;

@@ -95,7 +95,8 @@ impl Network {
         relu.then(|| (id, nodes[id].sources[0]))
     }
 
-    /// The ReLU `id` of `z`, but in each row with a surrogate the identity at its positions.
+    /// The ReLU `id` of `z`, but in each row with a surrogate, on the channel of its output, the
+    /// identity at its positions and zero elsewhere.
     pub(crate) fn wake(
         &self,
         id: NodeId,
@@ -105,24 +106,26 @@ impl Network {
         let (shape, at) = (z.shape(), &self.graph().nodes()[id].name);
         let [batch, channels] = [shape[0], shape[1]];
         let positions: usize = shape[2..].iter().product();
-        let mut awake = vec![0.0; batch * channels * positions];
-        let rows = awake.chunks_mut(channels * positions);
-        for (row, surrogate) in rows.zip(surrogates) {
-            for surrogate in surrogate.iter() {
-                for &position in &surrogate.positions {
-                    let entry = surrogate.output * positions + position;
-                    let awake = row.get_mut(entry).ok_or_else(|| {
-                        let expected = format!("[{channels}, {positions}]");
-                        NetworkError::shape(at, expected, &[surrogate.output, position])
-                    })?;
-                    *awake = 1.0;
-                }
+        let size = batch * channels * positions;
+        let (mut identity, mut relu) = (vec![0.0; size], vec![1.0; size]);
+        for (row, surrogate) in surrogates.iter().enumerate() {
+            let Some(surrogate) = surrogate else { continue };
+            let last = surrogate.positions.last().copied().unwrap_or_default();
+            if row >= batch || surrogate.output >= channels || last >= positions {
+                let expected = format!("below [{batch}, {channels}, {positions}]");
+                let got = [row, surrogate.output, last];
+                return Err(NetworkError::shape(at, expected, &got));
+            }
+            let first = (row * channels + surrogate.output) * positions;
+            relu[first..first + positions].fill(0.0);
+            for &position in &surrogate.positions {
+                identity[first + position] = 1.0;
             }
         }
-        let awake = Value::from_f64(&awake, &shape, self.device(), self.precision())?;
-        Activation::Relu
-            .forward(z.clone())
-            .add(z.mul(awake, at)?, at)
+        let mask = |m: &[f64]| Value::from_f64(m, &shape, self.device(), self.precision());
+        let on = Activation::Relu.forward(z.clone());
+        on.mul(mask(&relu)?, at)?
+            .add(z.mul(mask(&identity)?, at)?, at)
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::assets;
+use common::{assets, direction};
 use network::{
     Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Network, Precision, Value, parity,
 };
@@ -83,13 +83,6 @@ fn each_network(names: &[&str], check: impl Fn(&str, &Network, Value)) {
 fn three_layers(network: &Network) -> [&Layer; 3] {
     let layers = network.layers();
     [0, layers.len() / 2, layers.len() - 1].map(|index| &layers[index])
-}
-
-/// Numbers between -1 and 1 without a pattern.
-fn direction(count: usize) -> Vec<f64> {
-    (0..count)
-        .map(|i| (i as f64 * 0.754_877_666).fract() * 2.0 - 1.0)
-        .collect()
 }
 
 #[test]

@@ -6,25 +6,9 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use common::Fixture;
+use common::{Fixture, assets, numbers, small_squeezenet};
 use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp, parity};
 use repair::{Evaluator, Inequality, RepairError, RepairSet, verify};
-
-/// The folder of real weights, or a message and `None` when there is none.
-fn assets() -> Option<PathBuf> {
-    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets")
-    });
-    if folder.join("random_refs").exists() {
-        return Some(folder);
-    }
-    eprintln!(
-        "skipped: no `random_refs` in {}; set INFORMED_REPAIR_ASSETS",
-        folder.display()
-    );
-    None
-}
 
 /// Inputs of a reference and one input's shape: images, vectors, or token sequences with masks.
 fn inputs(reference: &Checkpoint, name: &str) -> (Vec<f32>, Vec<usize>) {
@@ -67,13 +51,6 @@ fn forward(checkpoint: &Checkpoint, inputs: &[f32], shape: &[usize]) -> Vec<f64>
     let network = Network::load(checkpoint, &device, Precision::F64).unwrap();
     let x = network.batch_of(inputs, shape).unwrap();
     network.forward(x).unwrap().to_vec().unwrap()
-}
-
-/// A fixed quasi-random sequence in [-1, 1).
-fn numbers(count: usize) -> Vec<f32> {
-    (1..=count)
-        .map(|i| ((i as f64 * 0.754_877_666_246_693).fract() * 2.0 - 1.0) as f32)
-        .collect()
 }
 
 #[test]
@@ -134,7 +111,7 @@ fn images_of_any_extents_equal_network() {
         let path = path.iter().find(|path| path.exists()).unwrap();
         let checkpoint = Checkpoint::read(path).unwrap();
         for shape in shapes {
-            let inputs = numbers(2 * shape.iter().product::<usize>());
+            let inputs = numbers(2 * shape.iter().product::<usize>(), 0);
             let outputs = evaluate(&checkpoint, &inputs, &shape);
             let difference = relative(&outputs, &forward(&checkpoint, &inputs, &shape));
             eprintln!("{name:30} {shape:?} {difference:e}");
@@ -183,7 +160,7 @@ fn a_masked_token_changes_nothing() {
 fn perceptrons_with_every_activation_equal_network() {
     for activation in Activation::ALL {
         let checkpoint = mlp::random(&[5, 9, 7, 3], activation, 3).unwrap();
-        let inputs: Vec<f32> = numbers(40).iter().map(|x| 3.0 * x).collect();
+        let inputs: Vec<f32> = numbers(40, 0).iter().map(|x| 3.0 * x).collect();
         let outputs = evaluate(&checkpoint, &inputs, &[5]);
         let difference = relative(&outputs, &forward(&checkpoint, &inputs, &[5]));
         assert!(difference <= 1e-14, "{activation:?}: {difference:e}");
@@ -218,38 +195,11 @@ fn networks_that_read_and_write_units_equal_what_was_stored() {
     }
 }
 
-/// A SqueezeNet 1.1 with few channels.
-fn small_squeezenet() -> Checkpoint {
-    let mut tensors = Vec::new();
-    let mut count = 0;
-    let mut layer = |name: &str, outputs: usize, inputs: usize, kernel: usize| {
-        let shape = vec![outputs, inputs, kernel, kernel];
-        let reads = inputs * kernel * kernel;
-        let scale = (3.0 / reads as f32).sqrt();
-        let weight = numbers(count + outputs * reads).split_off(count);
-        count += outputs * reads;
-        let weight = weight.iter().map(|w| w * scale).collect();
-        tensors.push((format!("{name}.weight"), shape, weight));
-        tensors.push((format!("{name}.bias"), vec![outputs], vec![0.05; outputs]));
-    };
-    layer("features.0", 6, 3, 3);
-    let mut channels = 6;
-    for fire in [3, 4, 6, 7, 9, 10, 11, 12] {
-        let part = |part| format!("features.{fire}.{part}");
-        layer(&part("squeeze"), 3, channels, 1);
-        layer(&part("expand1x1"), 4, 3, 1);
-        layer(&part("expand3x3"), 5, 3, 3);
-        channels = 9;
-    }
-    layer("classifier.1", 4, channels, 1);
-    Checkpoint::from_f32(&tensors, &BTreeMap::new(), "small squeezenet").unwrap()
-}
-
 #[test]
 fn a_small_random_squeezenet_equals_network_on_odd_images() {
     let checkpoint = small_squeezenet();
     for shape in [[3, 32, 32], [3, 37, 50], [3, 61, 33]] {
-        let inputs = numbers(3 * shape.iter().product::<usize>());
+        let inputs = numbers(3 * shape.iter().product::<usize>(), 0);
         let outputs = evaluate(&checkpoint, &inputs, &shape);
         assert!(outputs.iter().any(|&y| y > 0.0), "every class is off");
         let difference = relative(&outputs, &forward(&checkpoint, &inputs, &shape));
@@ -264,7 +214,7 @@ fn every_input_has_the_outputs_that_it_has_alone() {
     let evaluator = Evaluator::new(&checkpoint)
         .unwrap()
         .with_input_shape(&shape);
-    let inputs = numbers(17 * 3072);
+    let inputs = numbers(17 * 3072, 0);
     let together = evaluator.outputs_of_all(&inputs, 3072).unwrap();
     assert_eq!(together.len(), 17);
     for (input, outputs) in inputs.chunks(3072).zip(&together) {
@@ -276,7 +226,7 @@ fn every_input_has_the_outputs_that_it_has_alone() {
 #[test]
 fn nan_in_one_pixel_reaches_the_outputs() {
     let checkpoint = small_squeezenet();
-    let mut image = numbers(3072);
+    let mut image = numbers(3072, 0);
     image[1500] = f32::NAN;
     let outputs = evaluate(&checkpoint, &image, &[3, 32, 32]);
     assert!(outputs.iter().all(|y| y.is_nan()), "{outputs:?}");
@@ -337,12 +287,6 @@ fn sets_that_do_not_fit_are_refused() {
     };
     for (set, what, expected, got) in [
         (
-            RepairSet::linear(vec![0.0; 4], &[4], vec![reads(0)]),
-            "numbers in an input",
-            3,
-            4,
-        ),
-        (
             RepairSet::linear(vec![0.0; 5], &[3], vec![reads(0), reads(1)]),
             "numbers in all repair inputs",
             6,
@@ -364,6 +308,9 @@ fn sets_that_do_not_fit_are_refused() {
             other => panic!("{other}"),
         }
     }
+    let wide = RepairSet::linear(vec![0.0; 4], &[4], vec![reads(0)]);
+    let error = verify(&checkpoint, &wide).unwrap_err().to_string();
+    assert!(error.contains("expected shape [.., 3], got [4]"), "{error}");
     let evaluator = Evaluator::new(&checkpoint).unwrap();
     assert!(evaluator.outputs_of_all(&[0.0; 5], 3).is_err());
     assert!(evaluator.with_input_shape(&[0]).outputs(&[]).is_err());

@@ -163,7 +163,7 @@ mod tests {
             members(THREE_BY_TWO, 4, input),
             [14, 15, 16, 20, 21, 22, 26, 27, 28]
         );
-        assert_eq!(members(THREE_BY_TWO, 6, input), Vec::<usize>::new());
+        assert!(members(THREE_BY_TWO, 6, input).is_empty());
         let floor = MaxPool {
             ceil: false,
             ..THREE_BY_TWO

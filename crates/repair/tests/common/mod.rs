@@ -1,6 +1,9 @@
 //! A small random network with inputs, and an evaluation of it in plain arithmetic.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use data::Dataset;
 use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp};
 use repair::{
@@ -114,7 +117,7 @@ pub(crate) fn sequential(objective: Objective) -> Options {
 }
 
 /// A fixed quasi-random sequence in [-1, 1): reproducible without a generator.
-fn numbers(count: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let value = |i: usize| {
         ((i as f64 + 1.0) * 0.754_877_666_246_693 + seed as f64 * 0.569_840_290_998_053).fract()
     };
@@ -147,4 +150,47 @@ pub(crate) fn forward(checkpoint: &Checkpoint, input: &[f32]) -> Vec<f64> {
         position += 2;
     }
     value
+}
+
+/// The folder of real weights, or a message and `None` when there is none.
+pub(crate) fn assets() -> Option<PathBuf> {
+    let given = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
+    let folder = given.unwrap_or_else(|| {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets")
+    });
+    if folder.join("random_refs").exists() {
+        return Some(folder);
+    }
+    eprintln!(
+        "skipped: no `random_refs` in {}; set INFORMED_REPAIR_ASSETS",
+        folder.display()
+    );
+    None
+}
+
+/// A SqueezeNet 1.1 with few channels.
+pub(crate) fn small_squeezenet() -> Checkpoint {
+    let mut tensors = Vec::new();
+    let mut count = 0;
+    let mut layer = |name: &str, outputs: usize, inputs: usize, kernel: usize| {
+        let shape = vec![outputs, inputs, kernel, kernel];
+        let reads = inputs * kernel * kernel;
+        let scale = (3.0 / reads as f32).sqrt();
+        let weight = numbers(count + outputs * reads, 0).split_off(count);
+        count += outputs * reads;
+        let weight = weight.iter().map(|w| w * scale).collect();
+        tensors.push((format!("{name}.weight"), shape, weight));
+        tensors.push((format!("{name}.bias"), vec![outputs], vec![0.05; outputs]));
+    };
+    layer("features.0", 6, 3, 3);
+    let mut channels = 6;
+    for fire in [3, 4, 6, 7, 9, 10, 11, 12] {
+        let part = |part| format!("features.{fire}.{part}");
+        layer(&part("squeeze"), 3, channels, 1);
+        layer(&part("expand1x1"), 4, 3, 1);
+        layer(&part("expand3x3"), 5, 3, 3);
+        channels = 9;
+    }
+    layer("classifier.1", 4, channels, 1);
+    Checkpoint::from_f32(&tensors, &BTreeMap::new(), "small squeezenet").unwrap()
 }
