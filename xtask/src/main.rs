@@ -3,12 +3,18 @@
 mod fetch;
 mod parity;
 mod slice_mnist;
+mod targets;
 mod tidy;
 mod train;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use experiments::laboratory::HeapCounter;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
 
 /// Developer commands of the workspace.
 #[derive(Parser)]
@@ -30,6 +36,8 @@ enum Command {
     Tidy,
     /// Make the shipped MNIST files from the four original ones
     SliceMnist(slice_mnist::Args),
+    /// Measure a table of targets; exit 1 when one is not met
+    Targets(targets::Args),
     /// Train a network that ships in `weights/`
     Train(train::Args),
 }
@@ -41,6 +49,14 @@ fn main() -> miette::Result<ExitCode> {
         Command::Parity(args) => parity::run(&args),
         Command::Tidy => tidy::run(),
         Command::SliceMnist(args) => slice_mnist::run(&args),
+        Command::Targets(args) => {
+            let heap = HeapCounter {
+                live: || HEAP.current_usage(),
+                peak: || HEAP.peak_usage(),
+                reset: || HEAP.reset_peak_usage(),
+            };
+            targets::run(&args, heap)
+        }
         Command::Train(args) => train::run(&args),
     }
 }

@@ -1,15 +1,16 @@
 //! The margin by a rule.
 //!
 //! A larger margin carries a repair further to inputs like the repaired ones and costs more
-//! elsewhere. On a selection split that neither the repair nor its scores use, each margin of a
-//! ladder is worth
+//! elsewhere. Both are measured on a selection split that neither the repair nor its scores use:
 //!
 //! ```text
-//! accuracy gained on inputs like the repaired ones - accuracy lost on clean inputs
+//! G = accuracy gained on inputs like the repaired ones,   D = accuracy lost on clean inputs
 //! ```
 //!
-//! and the best one is kept, the smaller of two that are equal. Each repair starts from the one
-//! before; the ladder ends where a margin is not reached or the worth has fallen twice.
+//! Of a ladder of margins the one with the largest G is kept among those with D within a
+//! tolerance; the one with the least D where none is, or where there are no inputs to measure G.
+//! The smaller of two equals wins. Each repair starts from the one before; the ladder ends where a
+//! margin is not reached or two in a row were no better.
 
 use data::Dataset;
 use network::Network;
@@ -19,8 +20,10 @@ use crate::{Change, Method, Options, Outcome, Problem, Repair, RepairError, Repa
 
 /// The margins that are tried, ascending.
 pub const MARGINS: [f64; 6] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-/// How often the worth may fall before the ladder ends.
+/// Margins in a row that may be no better before the ladder ends.
 const PATIENCE: usize = 2;
+/// Default accuracy that may be lost, in points.
+pub const TOLERANCE: f64 = 0.1;
 
 /// Inputs on which margins are compared; neither may share an input with the sets that score the
 /// repair.
@@ -30,6 +33,8 @@ pub struct Selection<'a> {
     pub similar: Option<&'a Dataset>,
     /// Clean inputs.
     pub clean: &'a Dataset,
+    /// Accuracy on them that may be lost, in points; [`TOLERANCE`] by default.
+    pub tolerance: f64,
 }
 
 /// One margin that was tried.
@@ -44,13 +49,20 @@ pub struct MarginTrial {
 }
 
 impl MarginTrial {
-    /// What the margin is worth.
-    pub fn worth(&self) -> f64 {
-        self.generalization - self.drawdown
+    /// Whether this margin is to be preferred.
+    fn beats(&self, other: &Self, tolerance: f64) -> bool {
+        match (self.drawdown <= tolerance, other.drawdown <= tolerance) {
+            (true, true) if self.generalization != other.generalization => {
+                self.generalization > other.generalization
+            }
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.drawdown < other.drawdown,
+        }
     }
 }
 
-/// The repair with the best margin.
+/// The repair with the margin that was kept.
 #[derive(Clone, Debug)]
 pub struct MarginChoice {
     /// The margin.
@@ -73,7 +85,8 @@ pub fn choose_margin(
     selection: Selection<'_>,
 ) -> Result<MarginChoice, RepairError> {
     let before = Accuracies::measure(problem.network, selection)?;
-    let mut best: Option<(f64, MarginChoice)> = None;
+    let mut best: Option<(MarginTrial, MarginChoice)> = None;
+    let mut unreached = None;
     let (mut trials, mut fallen) = (Vec::new(), 0);
     let mut start: Option<Change> = problem.start.cloned();
     for margin in MARGINS {
@@ -85,28 +98,28 @@ pub fn choose_margin(
         };
         let outcome = repair(&attempt, options)?;
         let Outcome::Repaired(found) = &outcome else {
-            let nothing = MarginChoice {
-                margin,
-                outcome,
-                trials: trials.clone(),
-            };
-            best = best.or(Some((f64::NEG_INFINITY, nothing)));
+            unreached = Some((margin, outcome));
             break;
         };
         let trial = before.compare(margin, &repaired(problem, found)?, selection)?;
         if options.method == Method::Sequential {
             start = Some(found.change.clone());
         }
-        let worth = trial.worth();
-        trials.push(trial);
-        tracing::info!(margin, worth, "margin tried");
-        if best.as_ref().is_none_or(|(known, _)| worth > *known) {
+        tracing::info!(
+            margin,
+            generalization = trial.generalization,
+            drawdown = trial.drawdown,
+            "margin tried"
+        );
+        trials.push(trial.clone());
+        let better = |(known, _): &(MarginTrial, _)| trial.beats(known, selection.tolerance);
+        if best.as_ref().is_none_or(better) {
             let choice = MarginChoice {
                 margin,
                 outcome,
                 trials: Vec::new(),
             };
-            best = Some((worth, choice));
+            best = Some((trial, choice));
             fallen = 0;
         } else {
             fallen += 1;
@@ -115,9 +128,15 @@ pub fn choose_margin(
             }
         }
     }
-    let (_, mut choice) = best.ok_or(RepairError::EmptySet)?;
-    choice.trials = trials;
-    Ok(choice)
+    match (best, unreached) {
+        (Some((_, choice)), _) => Ok(MarginChoice { trials, ..choice }),
+        (None, Some((margin, outcome))) => Ok(MarginChoice {
+            margin,
+            outcome,
+            trials,
+        }),
+        (None, None) => Err(RepairError::EmptySet),
+    }
 }
 
 fn repaired(problem: &Problem<'_>, repair: &Repair) -> Result<Network, RepairError> {

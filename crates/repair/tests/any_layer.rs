@@ -450,7 +450,7 @@ fn protected_inputs_keep_their_answers_or_their_outputs() {
 }
 
 #[test]
-fn the_margin_of_most_worth_on_the_selection_split_is_kept() {
+fn the_smallest_margin_of_least_drawdown_is_kept_where_nothing_else_is_measured() {
     let subject = Subject::squeezenet();
     let layers = std::slice::from_ref(subject.network.layer("classifier.1").unwrap());
     let points = subject.wrong(3);
@@ -468,15 +468,13 @@ fn the_margin_of_most_worth_on_the_selection_split_is_kept() {
     let selection = Selection {
         similar: None,
         clean: &clean,
+        tolerance: 100.0,
     };
     let choice = choose_margin(&problem, &points, &Options::default(), selection).unwrap();
-    let best = choice.trials.iter().map(repair::MarginTrial::worth);
-    let best = best.fold(f64::NEG_INFINITY, f64::max);
-    let kept = choice
-        .trials
-        .iter()
-        .find(|trial| trial.margin == choice.margin);
-    assert_eq!(kept.unwrap().worth(), best);
+    let least = choice.trials.iter().map(|trial| trial.drawdown);
+    let least = least.fold(f64::INFINITY, f64::min);
+    let first = choice.trials.iter().find(|trial| trial.drawdown == least);
+    assert_eq!(choice.margin, first.unwrap().margin);
     assert!(choice.trials.len() > 1);
     let set = RepairSet::argmax(&points, choice.margin).unwrap();
     check(&subject, layers, &set, &repaired(choice.outcome));

@@ -7,7 +7,7 @@ use clap::Args;
 use data::Preprocessing;
 use data::image::presets;
 use network::{DeviceChoice, Precision};
-use repair::{Method, Objective, Options, Protection};
+use repair::{Method, Objective, Options, Protection, TOLERANCE};
 
 use crate::error::{ExperimentError, Result};
 
@@ -70,6 +70,9 @@ pub struct RepairArguments {
     /// Labelled clean inputs on which a margin is picked
     #[arg(long, value_name = "PATH")]
     pub clean: Option<PathBuf>,
+    /// Accuracy on --clean that a picked margin may cost, in points
+    #[arg(long, value_name = "POINTS", default_value_t = TOLERANCE)]
+    pub tolerance: f64,
     /// What must not change on the guard set: its answers, or its outputs by more than NUMBER
     #[arg(long, value_name = "answers|NUMBER", value_parser = protection, requires = "guard")]
     pub protect: Option<Protection>,

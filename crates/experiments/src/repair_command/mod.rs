@@ -140,6 +140,7 @@ fn solve(
     let selection = Selection {
         similar: sets.similar.as_ref().map(|set| &set.set.dataset),
         clean: &clean.set.dataset,
+        tolerance: arguments.tolerance,
     };
     let choice = choose_margin(&problem, &sets.repair.set.dataset, &options, selection)?;
     for trial in &choice.trials {

@@ -1,0 +1,385 @@
+//! One repair, and what it does to the network.
+
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use data::Dataset;
+use miette::{IntoDiagnostic, miette};
+use network::{Checkpoint, Cut, Layer, Network, NetworkError};
+use repair::{
+    GuardMoments, Options, Outcome, Problem, Repair, RepairError, RepairSet, Report, Selection,
+    TOLERANCE, choose_margin,
+};
+
+use super::row::{Measure, Sample};
+use super::world::{Subject, World, say};
+
+pub(super) const EFFICACY: Measure = measure("efficacy", "%");
+pub(super) const DRAWDOWN: Measure = measure("drawdown", "points");
+pub(super) const GENERALIZATION: Measure = measure("generalization", "points");
+pub(super) const UNCHANGED: Measure = measure("unchanged", "%");
+/// The whole call of the library.
+pub(super) const REPAIR: Measure = measure("repair", "s");
+/// The call without features, pattern and metric.
+pub(super) const SOLVE: Measure = measure("solve and verify", "s");
+pub(super) const PREPARE: Measure = measure("prepare", "s");
+pub(super) const MOMENTS: Measure = measure("guard moments", "s");
+/// Heap above what was live when the repair began.
+pub(super) const PEAK: Measure = measure("peak memory", "MiB");
+pub(super) const ZEROS: Measure = measure("zero weights that stay zero", "%");
+
+const fn measure(name: &'static str, unit: &'static str) -> Measure {
+    Measure { name, unit }
+}
+
+/// Time after which a repair is given up: several times what any target allows it.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Numbers of the inputs that are pushed through the network at once.
+const BATCH_NUMBERS: usize = 1 << 22;
+/// The most inputs that are.
+const BATCH: usize = 128;
+
+/// A network, the examples that may be repaired, and those that score it.
+pub(super) struct Bench {
+    pub(super) name: String,
+    pub(super) subject: Rc<Subject>,
+    pub(super) guard: Rc<Dataset>,
+    /// Where repair sets come from.
+    pub(super) pool: Rc<Dataset>,
+    /// Positions in the pool that the network gets wrong.
+    pub(super) wrong: Vec<usize>,
+    /// Clean examples on which accuracy may be lost.
+    pub(super) held_out: Rc<Dataset>,
+    /// Whether a held-out example counts although a version of it is repaired.
+    pub(super) counts_shared: bool,
+    /// Examples like the repaired ones, on which accuracy may be gained.
+    pub(super) similar: Option<Rc<Dataset>>,
+    /// Examples on which predictions should stay; those held out, unless there are others.
+    pub(super) steady: Option<Rc<Dataset>>,
+    /// Examples on which a margin is chosen: some like the repaired ones, and clean ones.
+    pub(super) selection: Option<[Rc<Dataset>; 2]>,
+}
+
+/// Which examples of the pool are repaired.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Draw {
+    /// The first ones, right or wrong.
+    First(usize),
+    /// Random wrong ones.
+    Wrong(usize),
+    /// All wrong ones.
+    AllWrong,
+}
+
+/// Guard moments and the seconds that they took.
+pub(super) struct Moments {
+    pub(super) moments: GuardMoments,
+    pub(super) seconds: f64,
+}
+
+/// A set run up to a layer, and what the network answers there.
+pub(super) struct Probe {
+    cuts: Vec<Cut>,
+    before: Vec<usize>,
+}
+
+/// The margin with which the points of a bench are repaired where none is chosen.
+pub(super) fn margin_for(world: &World) -> f64 {
+    world.margin.unwrap_or(0.1)
+}
+
+/// The points that a row repairs.
+pub(super) fn points(bench: &Bench, draw: Draw, seed: u64) -> miette::Result<Dataset> {
+    let positions: Vec<usize> = match draw {
+        Draw::First(count) => (0..count).collect(),
+        Draw::AllWrong => bench.wrong.clone(),
+        Draw::Wrong(count) => data::sample(bench.wrong.len(), count, seed)
+            .into_diagnostic()?
+            .into_iter()
+            .map(|i| bench.wrong[i])
+            .collect(),
+    };
+    bench.pool.subset(&positions).into_diagnostic()
+}
+
+/// The guard moments of some layers.
+pub(super) fn moments(
+    world: &World,
+    bench: &Bench,
+    layers: &[Layer],
+) -> miette::Result<Rc<Moments>> {
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    world
+        .moments
+        .get(&format!("{} {}", bench.name, names.join(" ")), || {
+            say(&format!("guard moments of {}", names.join(", ")));
+            let start = Instant::now();
+            let Dataset { inputs, shape, .. } = &*bench.guard;
+            let moments = GuardMoments::collect(&bench.subject.network, inputs, shape, layers);
+            Ok(Moments {
+                moments: moments.into_diagnostic()?,
+                seconds: start.elapsed().as_secs_f64(),
+            })
+        })
+}
+
+/// Repairs a layer once and measures everything that the bench can tell of it.
+pub(super) fn at_layer(
+    world: &World,
+    bench: &Bench,
+    layer: &str,
+    draw: Draw,
+    keep_zeros: bool,
+    seed: u64,
+) -> miette::Result<Sample> {
+    let key = format!("{} {layer} {draw:?} {keep_zeros} {seed}", bench.name);
+    let sample = world.samples.get(&key, || {
+        let layer = bench.subject.network.layer(layer).into_diagnostic()?;
+        let points = points(bench, draw, seed)?;
+        let moments = moments(world, bench, std::slice::from_ref(layer))?;
+        let (mut sample, repair) = attempt(world, bench, layer, &points, &moments, keep_zeros)?;
+        if let Some(repair) = repair {
+            let values = &mut sample.values;
+            values.insert(EFFICACY, repair.efficacy);
+            let share = zeros_kept(&bench.subject.checkpoint, &repair.checkpoint, layer);
+            values.extend(share.into_diagnostic()?.map(|share| (ZEROS, share)));
+            values.extend(score(world, bench, layer, &points, &repair.checkpoint)?);
+        }
+        Ok(sample)
+    })?;
+    Ok((*sample).clone())
+}
+
+/// The call of the library, with its times and its memory.
+fn attempt(
+    world: &World,
+    bench: &Bench,
+    layer: &Layer,
+    points: &Dataset,
+    moments: &Moments,
+    keep_zeros: bool,
+) -> miette::Result<(Sample, Option<Box<Repair>>)> {
+    let set = RepairSet::argmax(points, margin_for(world)).into_diagnostic()?;
+    let problem = Problem {
+        network: &bench.subject.network,
+        checkpoint: &bench.subject.checkpoint,
+        layers: std::slice::from_ref(layer),
+        set: &set,
+        guard: Some(&moments.moments),
+        start: None,
+    };
+    let options = Options {
+        time_limit: Some(LIMIT),
+        keep_zeros,
+        ..Options::default()
+    };
+    say(&format!("repairs {} points at {}", set.len(), layer.name));
+    (world.heap.reset)();
+    let floor = (world.heap.live)();
+    let start = Instant::now();
+    let chosen = match bench.selection.as_ref().filter(|_| world.margin.is_none()) {
+        None => repair::repair(&problem, &options).map(|outcome| (outcome, None)),
+        Some([similar, clean]) => {
+            let similar = without(similar, points)?;
+            let selection = Selection {
+                similar: Some(&similar),
+                clean,
+                tolerance: TOLERANCE,
+            };
+            choose_margin(&problem, points, &options, selection)
+                .map(|choice| (choice.outcome, Some(choice.margin)))
+        }
+    };
+    let (answer, margin) = match chosen {
+        Ok((outcome, margin)) => (Ok(outcome), margin),
+        Err(error) => (Err(error), None),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let peak = (world.heap.peak)().saturating_sub(floor);
+
+    let mut sample = Sample::default();
+    let (repair, report) = match answer {
+        Ok(Outcome::Repaired(repair)) => {
+            let report = repair.report.clone();
+            (Some(repair), report)
+        }
+        Ok(Outcome::Infeasible(conflict)) => {
+            let count = conflict.points.len();
+            sample.conflict = Some(format!("proved conflict of {count} points"));
+            (None, conflict.report)
+        }
+        Ok(Outcome::Unknown(unfinished)) => {
+            sample.notes.push(format!("unknown: {}", unfinished.reason));
+            (unfinished.best.map(Box::new), unfinished.report)
+        }
+        // One input with two labels: no network at all satisfies both.
+        Err(RepairError::Contradiction { first, second, .. }) => {
+            sample.conflict = Some(format!("points {first} and {second} are one input"));
+            (None, Report::default())
+        }
+        Err(error) => return Err(error).into_diagnostic(),
+    };
+    sample.values = BTreeMap::from([
+        (REPAIR, seconds),
+        (SOLVE, seconds - report.prepare_seconds),
+        (PREPARE, report.prepare_seconds),
+        (MOMENTS, moments.seconds),
+        (PEAK, peak as f64 / f64::from(1 << 20)),
+    ]);
+    let Report {
+        rows,
+        rows_total,
+        rounds,
+        ..
+    } = report;
+    sample
+        .notes
+        .extend(margin.map(|margin| format!("margin {margin}")));
+    let work = format!("{rows} of {rows_total} rows, {rounds} rounds");
+    say(&format!("{seconds:.1} s, {work}"));
+    sample.notes.push(work);
+    Ok((sample, repair))
+}
+
+/// The examples of `set` whose image is not among `points`.
+fn without(set: &Dataset, points: &Dataset) -> miette::Result<Dataset> {
+    let taken: HashSet<_> = points.ids.iter().map(|id| id.image()).collect();
+    let others: Vec<usize> = (0..set.len())
+        .filter(|&i| !taken.contains(&set.ids[i].image()))
+        .collect();
+    set.subset(&others).into_diagnostic()
+}
+
+/// What the repaired network answers, against what the original one did.
+fn score(
+    world: &World,
+    bench: &Bench,
+    layer: &Layer,
+    points: &Dataset,
+    repaired: &Checkpoint,
+) -> miette::Result<Vec<(Measure, f64)>> {
+    let original = &bench.subject.network;
+    let repaired =
+        Network::load(repaired, &world.device, original.precision()).into_diagnostic()?;
+    let probe = |name: &str, set: &Dataset| -> miette::Result<(Rc<Probe>, Vec<usize>)> {
+        let of_layer = format!("{} {} ", bench.name, layer.name);
+        // The features of one layer at a time: those of all do not fit.
+        world.probes.retain(|key| key.starts_with(&of_layer));
+        let probe = world.probes.get(&format!("{of_layer}{name}"), || {
+            say(&format!(
+                "{} {name} examples up to {}",
+                set.len(),
+                layer.name
+            ));
+            Probe::new(original, layer, set).into_diagnostic()
+        })?;
+        let after = probe.answers(&repaired).into_diagnostic()?;
+        Ok((probe, after))
+    };
+    let repaired_images: HashSet<_> = points.ids.iter().map(|id| id.image()).collect();
+    let counts = |i: &usize| {
+        bench.counts_shared || !repaired_images.contains(&bench.held_out.ids[*i].image())
+    };
+
+    let (held_out, after) = probe("held-out", &bench.held_out)?;
+    let counted: Vec<usize> = (0..after.len()).filter(counts).collect();
+    if counted.is_empty() {
+        return Err(miette!(
+            "no example is held out of the repair of {}",
+            bench.name
+        ));
+    }
+    let of = |answers: &[usize]| -> Vec<usize> { counted.iter().map(|&i| answers[i]).collect() };
+    let (before, after, labels) = (of(&held_out.before), of(&after), of(&bench.held_out.labels));
+    let mut values = vec![
+        (DRAWDOWN, share(&before, &labels) - share(&after, &labels)),
+        (UNCHANGED, share(&before, &after)),
+    ];
+    if let Some(steady) = &bench.steady {
+        let (steady, after) = probe("steady", steady)?;
+        values[1] = (UNCHANGED, share(&steady.before, &after));
+    }
+    if let Some(similar) = &bench.similar {
+        let (probe, after) = probe("similar", similar)?;
+        let gained = share(&after, &similar.labels) - share(&probe.before, &similar.labels);
+        values.push((GENERALIZATION, gained));
+    }
+    Ok(values)
+}
+
+impl Probe {
+    fn new(network: &Network, layer: &Layer, set: &Dataset) -> Result<Self, NetworkError> {
+        let example = set.example_len().max(1);
+        let batch = (BATCH_NUMBERS / example).clamp(1, BATCH);
+        let batches = set.inputs.chunks(batch * example);
+        let cut = |inputs| network.run_until(layer, network.batch_of(inputs, &set.shape)?);
+        let mut probe = Self {
+            cuts: batches.map(cut).collect::<Result<_, _>>()?,
+            before: vec![],
+        };
+        probe.before = probe.answers(network)?;
+        Ok(probe)
+    }
+
+    /// The class of every example.
+    fn answers(&self, network: &Network) -> Result<Vec<usize>, NetworkError> {
+        let mut classes = Vec::new();
+        for cut in &self.cuts {
+            let outputs = network.resume(cut)?.to_vec()?;
+            classes.extend(outputs.chunks_exact(network.classes().max(1)).map(largest));
+        }
+        Ok(classes)
+    }
+}
+
+/// The class that a network gives to every example.
+pub(super) fn answers(network: &Network, set: &Dataset) -> miette::Result<Vec<usize>> {
+    let example = set.example_len().max(1);
+    let batch = (BATCH_NUMBERS / example).clamp(1, BATCH);
+    let mut classes = Vec::with_capacity(set.len());
+    for inputs in set.inputs.chunks(batch * example) {
+        let x = network.batch_of(inputs, &set.shape).into_diagnostic()?;
+        let outputs = network.forward(x).into_diagnostic()?;
+        let outputs = outputs.to_vec().into_diagnostic()?;
+        classes.extend(outputs.chunks_exact(network.classes().max(1)).map(largest));
+    }
+    Ok(classes)
+}
+
+/// Positions at which the answers are not the labels.
+pub(super) fn wrong(answers: &[usize], labels: &[usize]) -> Vec<usize> {
+    (0..labels.len())
+        .filter(|&i| answers[i] != labels[i])
+        .collect()
+}
+
+/// The first of the largest numbers.
+fn largest(row: &[f64]) -> usize {
+    (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
+}
+
+/// Share of equal entries, in percent.
+fn share(left: &[usize], right: &[usize]) -> f64 {
+    let equal = left.iter().zip(right).filter(|(a, b)| a == b).count();
+    100.0 * equal as f64 / left.len().max(1) as f64
+}
+
+/// Share of the layer's zero weights that are zero after the repair, in percent; `None` when there are none.
+fn zeros_kept(
+    original: &Checkpoint,
+    repaired: &Checkpoint,
+    layer: &Layer,
+) -> Result<Option<f64>, NetworkError> {
+    let (before, after) = (
+        original.tensor(&layer.weight)?,
+        repaired.tensor(&layer.weight)?,
+    );
+    let pruned: Vec<f64> = before
+        .iter()
+        .zip(after)
+        .filter_map(|(&before, after)| (before == 0.0).then_some(after))
+        .collect();
+    let kept = pruned.iter().filter(|&&weight| weight == 0.0).count();
+    Ok((!pruned.is_empty()).then(|| 100.0 * kept as f64 / pruned.len() as f64))
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask targets <table>`: what the project must reach, measured.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `row` | a row, its bounds and its verdict |
+//! | `points` | the rows of the table of point repair |
+//! | `images`, `sentences`, `perceptrons` | networks, data and splits of each family |
+//! | `measure` | one repair, and what it does to the network |
+//! | `pick` | rows that choose their layer by a prediction |
+//! | `world` | what is loaded once |
+//!
+//! Exit codes: 0 every row that could be measured is met; 1 one is not, or failed; 2 bad usage.
+
+mod images;
+mod measure;
+mod perceptrons;
+mod pick;
+mod points;
+mod row;
+mod sentences;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+use experiments::laboratory::HeapCounter;
+use miette::miette;
+
+use row::{Row, Sample};
+use world::{World, say};
+
+/// A table of targets.
+struct Targets {
+    name: &'static str,
+    rows: fn() -> Vec<Row>,
+}
+
+/// The tables there are.
+static TABLES: [Targets; 1] = [Targets {
+    name: "points",
+    rows: points::rows,
+}];
+
+/// Flags of `cargo xtask targets`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The table to measure
+    #[arg(value_name = "TABLE", value_parser = TABLES.each_ref().map(|table| table.name))]
+    table: String,
+    /// Only rows whose name contains this
+    #[arg(long, value_name = "SUBSTRING", default_value = "")]
+    only: String,
+    /// Runs of a row that draws its repair set; the median is judged
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Print names and targets, and measure nothing
+    #[arg(long)]
+    list: bool,
+    /// Margin of every repair [default: the rule of the table]
+    #[arg(long, value_name = "NUMBER")]
+    margin: Option<f64>,
+    /// Folder of weights and data [default: $INFORMED_REPAIR_ASSETS, else ../shared/assets]
+    #[arg(long, value_name = "DIR")]
+    assets: Option<PathBuf>,
+}
+
+/// What became of a row.
+enum Verdict {
+    Met,
+    Missed,
+    Failed,
+    Skipped,
+}
+
+/// Measures the rows and prints them; exit code 1 when one is not met.
+pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
+    let rows = chosen(args)?;
+    if args.list {
+        let mut table = table(&["row", "target"]);
+        for row in &rows {
+            table.add_row([row.name.clone(), row.target()]);
+        }
+        println!("{table}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let world = World::new(assets(args), heap, args.margin)?;
+    let mut table = table(&["row", "target", "measured", ""]);
+    let (mut met, mut missed, mut skipped) = (0, 0, 0);
+    for row in &rows {
+        eprintln!("{}", row.name);
+        let (verdict, measured) = measure(row, &world, args.seeds);
+        let word = match verdict {
+            Verdict::Met => "met",
+            Verdict::Missed => "MISSED",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+        };
+        eprintln!("  {word}: {}", measured.replace('\n', "; "));
+        match verdict {
+            Verdict::Met => met += 1,
+            Verdict::Missed | Verdict::Failed => missed += 1,
+            Verdict::Skipped => skipped += 1,
+        }
+        table.add_row([row.name.clone(), row.target(), measured, word.to_owned()]);
+    }
+    println!("{table}");
+    println!("{met} met, {missed} missed, {skipped} skipped; medians over the seeds are judged");
+    Ok(match missed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+/// The rows that the flags ask for.
+fn chosen(args: &Args) -> miette::Result<Vec<Row>> {
+    let targets = TABLES.iter().find(|targets| targets.name == args.table);
+    let targets = targets.ok_or_else(|| miette!("no table is named `{}`", args.table))?;
+    let (chosen, others): (Vec<Row>, Vec<Row>) = (targets.rows)()
+        .into_iter()
+        .partition(|row| row.name.contains(&args.only));
+    if chosen.is_empty() {
+        let known: Vec<String> = others.into_iter().map(|row| row.name).collect();
+        return Err(miette!(
+            "no row is named like `{}`; known: {}",
+            args.only,
+            known.join(", ")
+        ));
+    }
+    Ok(chosen)
+}
+
+fn measure(row: &Row, world: &World, seeds: u64) -> (Verdict, String) {
+    let missing = row.needs.iter().map(|need| world.path(need));
+    if let Some(path) = missing.into_iter().find(|path| !path.exists()) {
+        let reason = format!("no {}", path.display());
+        return (Verdict::Skipped, reason);
+    }
+    let runs = if row.drawn { seeds } else { 1 };
+    let samples: miette::Result<Vec<Sample>> = (0..runs)
+        .map(|seed| {
+            if row.drawn {
+                say(&format!("seed {seed}"));
+            }
+            (row.run)(world, seed)
+        })
+        .collect();
+    match samples {
+        // One row that cannot be measured must not cost the others.
+        Err(error) => (Verdict::Failed, format!("{error:#}")),
+        Ok(samples) if row.is_met(&samples) => (Verdict::Met, row.measured(&samples)),
+        Ok(samples) => (Verdict::Missed, row.measured(&samples)),
+    }
+}
+
+fn assets(args: &Args) -> PathBuf {
+    args.assets
+        .clone()
+        .or_else(|| std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from))
+        .unwrap_or_else(|| crate::tidy::workspace_root().join("../shared/assets"))
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_FULL_CONDENSED)
+        .set_header(header.iter().copied());
+    table
+}
