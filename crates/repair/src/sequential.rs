@@ -33,6 +33,10 @@ use crate::{Change, RepairError, RepairSet};
 const SUFFICIENT: f64 = 0.05;
 /// Fractions of the step that are tried.
 const FRACTIONS: [f64; 3] = [1.0, 0.5, 0.2];
+/// Those that are tried too beyond a trust weight: no other direction will do better, and
+/// kinks may lie close.
+const SMALL_FRACTIONS: [f64; 3] = [0.05, 0.01, 0.002];
+const SMALL_FROM: f64 = 100.0;
 /// The first trust weight, the one below which there is none, and the one beyond
 /// which no step is worth taking; relative to the objective's own curvature.
 const FIRST_TRUST: f64 = 1.0;
@@ -140,7 +144,17 @@ pub(crate) fn run(
             break;
         }
         control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier());
-        let found = search(&problem, &current, &step.target, control.penalty)?;
+        let fractions = match control.trust >= SMALL_FROM {
+            true => [FRACTIONS, SMALL_FRACTIONS].concat(),
+            false => FRACTIONS.to_vec(),
+        };
+        let found = search(
+            &problem,
+            &current,
+            &step.target,
+            control.penalty,
+            &fractions,
+        )?;
         tracing::debug!(
             rounds,
             rows = kept.len(),
@@ -207,11 +221,12 @@ fn search(
     from: &Iterate,
     target: &[f64],
     penalty: f64,
+    fractions: &[f64],
 ) -> Result<Option<(Iterate, f64)>, RepairError> {
     let merit = from.merit(penalty);
     // At best the violations vanish and only the target's norm is left.
     let predicted = merit - 0.5 * target.iter().map(|x| x * x).sum::<f64>();
-    for fraction in FRACTIONS {
+    for &fraction in fractions {
         let pairs = from.x.iter().zip(target);
         let x = pairs.map(|(from, to)| from + fraction * (to - from));
         let next = problem.iterate(x.collect())?;

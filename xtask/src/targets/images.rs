@@ -16,7 +16,7 @@ use data::{Corruption, Dataset, Severity};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, answers, wrong};
+use super::measure::{Bench, NARROW, answers, wrong};
 use super::world::{World, say};
 
 /// The seed of the splits, which are the same for every seed of a row.
@@ -47,6 +47,7 @@ pub(super) fn squeezenet(world: &World, name: &str, file: &str) -> miette::Resul
             counts_shared: false,
             similar: None,
             steady: None,
+            margin: NARROW,
             selection: None,
         })
     })
@@ -70,6 +71,7 @@ pub(super) fn squeezenet_in_fog(world: &World) -> miette::Result<Rc<Bench>> {
             similar: Some(validation(world, 1, true)?),
             wrong: turned,
             // The other pictures of the repair set's source, which score nothing.
+            margin: NARROW,
             selection: Some([pool.clone(), sample(world, false)?]),
             pool,
             counts_shared: false,
@@ -109,6 +111,7 @@ pub(super) fn mobilevit(world: &World) -> miette::Result<Rc<Bench>> {
             counts_shared: false,
             similar: None,
             steady: None,
+            margin: NARROW,
             selection: None,
         })
     })

@@ -57,6 +57,8 @@ pub(super) struct Bench {
     pub(super) similar: Option<Rc<Dataset>>,
     /// Examples on which predictions should stay; those held out, unless there are others.
     pub(super) steady: Option<Rc<Dataset>>,
+    /// The margin asked for, unless it is chosen.
+    pub(super) margin: f64,
     /// Examples on which a margin is chosen: some like the repaired ones, and clean ones.
     pub(super) selection: Option<[Rc<Dataset>; 2]>,
 }
@@ -84,9 +86,15 @@ pub(super) struct Probe {
     before: Vec<usize>,
 }
 
+/// The margin that only keeps rounding away from a decision.
+pub(super) const NARROW: f64 = 0.1;
+/// A margin that carries a repair to other inputs: logits of different classes lie several units
+/// apart, so that one unit is a clear decision and no large demand.
+pub(super) const WIDE: f64 = 1.0;
+
 /// The margin with which the points of a bench are repaired where none is chosen.
-pub(super) fn margin_for(world: &World) -> f64 {
-    world.margin.unwrap_or(0.1)
+pub(super) fn margin_for(world: &World, bench: &Bench) -> f64 {
+    world.margin.unwrap_or(bench.margin)
 }
 
 /// The points that a row repairs.
@@ -160,7 +168,7 @@ fn attempt(
     moments: &Moments,
     keep_zeros: bool,
 ) -> miette::Result<(Sample, Option<Box<Repair>>)> {
-    let set = RepairSet::argmax(points, margin_for(world)).into_diagnostic()?;
+    let set = RepairSet::argmax(points, margin_for(world, bench)).into_diagnostic()?;
     let problem = Problem {
         network: &bench.subject.network,
         checkpoint: &bench.subject.checkpoint,

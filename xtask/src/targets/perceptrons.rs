@@ -6,21 +6,17 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use data::Dataset;
 use data::dataset::CLEAN;
 use data::mnist::{self, Origin};
-use data::{Corruption, Dataset};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, answers, wrong};
+use super::measure::{Bench, NARROW, WIDE, answers, wrong};
 use super::world::{Subject, World, say};
 
 /// Guard images: the first of MNIST's training images.
 const GUARD: usize = 5000;
-/// Training images on which a margin is chosen: those put into fog, and clean ones.
-const SELECTION: [Range<usize>; 2] = [5000..7000, 7000..12_000];
-/// Seed of their fog.
-const SELECTION_SEED: u64 = 1;
 /// Fog images that measure generalization.
 const SIMILAR: Range<usize> = 1100..10_000;
 /// Where mixed errors come from: kinds of `mnist_c`, and the clean test images.
@@ -45,17 +41,8 @@ pub(super) fn fog(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             // The protocol measures drawdown on all test images.
             counts_shared: true,
             steady: None,
-            selection: Some([
-                world.datasets.get("mnist selection in fog", || {
-                    let clean = train(world, SELECTION[0].clone())?;
-                    Corruption::Fog
-                        .corrupt(&clean, None, SELECTION_SEED)
-                        .into_diagnostic()
-                })?,
-                world
-                    .datasets
-                    .get("mnist selection", || train(world, SELECTION[1].clone()))?,
-            ]),
+            margin: WIDE,
+            selection: None,
         })
     })
 }
@@ -81,6 +68,7 @@ pub(super) fn mixed(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             counts_shared: false,
             similar: None,
             steady: None,
+            margin: NARROW,
             selection: None,
         })
     })

@@ -21,7 +21,7 @@ pub(super) fn at_default_layer(
 ) -> miette::Result<Sample> {
     let network = &bench.subject.network;
     let set = points(bench, draw, seed)?;
-    let set = RepairSet::argmax(&set, margin_for(world)).into_diagnostic()?;
+    let set = RepairSet::argmax(&set, margin_for(world, bench)).into_diagnostic()?;
     let moments = moments(world, bench, network.layers())?;
     let Dataset { inputs, labels, .. } = &*bench.guard;
     let subject = Subject {
@@ -58,7 +58,7 @@ pub(super) fn at_least_predicted(
     seed: u64,
 ) -> miette::Result<Sample> {
     let set = points(bench, draw, seed)?;
-    let set = RepairSet::argmax(&set, margin_for(world)).into_diagnostic()?;
+    let set = RepairSet::argmax(&set, margin_for(world, bench)).into_diagnostic()?;
     let mut best: Option<(f64, &str)> = None;
     for &name in layers {
         let layer = bench.subject.network.layer(name).into_diagnostic()?;

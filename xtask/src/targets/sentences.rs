@@ -10,7 +10,7 @@ use data::{TextDataset, Tokenizer};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, answers, wrong};
+use super::measure::{Bench, NARROW, answers, wrong};
 use super::world::{World, say};
 
 const SPLIT_SEED: u64 = 0;
@@ -45,6 +45,7 @@ pub(super) fn distilbert(world: &World) -> miette::Result<Rc<Bench>> {
             pool,
             wrong,
             counts_shared: false,
+            margin: NARROW,
             selection: None,
             similar: None,
         })
