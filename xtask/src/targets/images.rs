@@ -16,7 +16,8 @@ use data::{Corruption, Dataset, Severity};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, NARROW, answers, wrong};
+use super::measure::{Bench, NARROW};
+use super::score::{answers, wrong};
 use super::world::{World, say};
 
 /// The seed of the splits, which are the same for every seed of a row.

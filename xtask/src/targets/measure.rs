@@ -1,18 +1,19 @@
-//! One repair, and what it does to the network.
+//! One repair: its points, its guard moments, its costs.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use miette::{IntoDiagnostic, miette};
-use network::{Checkpoint, Cut, Layer, Network, NetworkError};
+use miette::IntoDiagnostic;
+use network::Layer;
 use repair::{
     GuardMoments, Options, Outcome, Problem, Repair, RepairError, RepairSet, Report, Selection,
     TOLERANCE, choose_margin,
 };
 
 use super::row::{Measure, Sample};
+use super::score::{score, zeros_kept};
 use super::world::{Subject, World, say};
 
 pub(super) const EFFICACY: Measure = measure("efficacy", "%");
@@ -35,11 +36,6 @@ const fn measure(name: &'static str, unit: &'static str) -> Measure {
 
 /// Time after which a repair is given up: several times what any target allows it.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Numbers of the inputs that are pushed through the network at once.
-const BATCH_NUMBERS: usize = 1 << 22;
-/// The most inputs that are.
-const BATCH: usize = 128;
-
 /// A network, the examples that may be repaired, and those that score it.
 pub(super) struct Bench {
     pub(super) name: String,
@@ -78,12 +74,6 @@ pub(super) enum Draw {
 pub(super) struct Moments {
     pub(super) moments: GuardMoments,
     pub(super) seconds: f64,
-}
-
-/// A set run up to a layer, and what the network answers there.
-pub(super) struct Probe {
-    cuts: Vec<Cut>,
-    before: Vec<usize>,
 }
 
 /// The margin that only keeps rounding away from a decision.
@@ -257,137 +247,4 @@ fn without(set: &Dataset, points: &Dataset) -> miette::Result<Dataset> {
         .filter(|&i| !taken.contains(&set.ids[i].image()))
         .collect();
     set.subset(&others).into_diagnostic()
-}
-
-/// What the repaired network answers, against what the original one did.
-fn score(
-    world: &World,
-    bench: &Bench,
-    layer: &Layer,
-    points: &Dataset,
-    repaired: &Checkpoint,
-) -> miette::Result<Vec<(Measure, f64)>> {
-    let original = &bench.subject.network;
-    let repaired =
-        Network::load(repaired, &world.device, original.precision()).into_diagnostic()?;
-    let probe = |name: &str, set: &Dataset| -> miette::Result<(Rc<Probe>, Vec<usize>)> {
-        let of_layer = format!("{} {} ", bench.name, layer.name);
-        // The features of one layer at a time: those of all do not fit.
-        world.probes.retain(|key| key.starts_with(&of_layer));
-        let probe = world.probes.get(&format!("{of_layer}{name}"), || {
-            say(&format!(
-                "{} {name} examples up to {}",
-                set.len(),
-                layer.name
-            ));
-            Probe::new(original, layer, set).into_diagnostic()
-        })?;
-        let after = probe.answers(&repaired).into_diagnostic()?;
-        Ok((probe, after))
-    };
-    let repaired_images: HashSet<_> = points.ids.iter().map(|id| id.image()).collect();
-    let counts = |i: &usize| {
-        bench.counts_shared || !repaired_images.contains(&bench.held_out.ids[*i].image())
-    };
-
-    let (held_out, after) = probe("held-out", &bench.held_out)?;
-    let counted: Vec<usize> = (0..after.len()).filter(counts).collect();
-    if counted.is_empty() {
-        return Err(miette!(
-            "no example is held out of the repair of {}",
-            bench.name
-        ));
-    }
-    let of = |answers: &[usize]| -> Vec<usize> { counted.iter().map(|&i| answers[i]).collect() };
-    let (before, after, labels) = (of(&held_out.before), of(&after), of(&bench.held_out.labels));
-    let mut values = vec![
-        (DRAWDOWN, share(&before, &labels) - share(&after, &labels)),
-        (UNCHANGED, share(&before, &after)),
-    ];
-    if let Some(steady) = &bench.steady {
-        let (steady, after) = probe("steady", steady)?;
-        values[1] = (UNCHANGED, share(&steady.before, &after));
-    }
-    if let Some(similar) = &bench.similar {
-        let (probe, after) = probe("similar", similar)?;
-        let gained = share(&after, &similar.labels) - share(&probe.before, &similar.labels);
-        values.push((GENERALIZATION, gained));
-    }
-    Ok(values)
-}
-
-impl Probe {
-    fn new(network: &Network, layer: &Layer, set: &Dataset) -> Result<Self, NetworkError> {
-        let example = set.example_len().max(1);
-        let batch = (BATCH_NUMBERS / example).clamp(1, BATCH);
-        let batches = set.inputs.chunks(batch * example);
-        let cut = |inputs| network.run_until(layer, network.batch_of(inputs, &set.shape)?);
-        let mut probe = Self {
-            cuts: batches.map(cut).collect::<Result<_, _>>()?,
-            before: vec![],
-        };
-        probe.before = probe.answers(network)?;
-        Ok(probe)
-    }
-
-    /// The class of every example.
-    fn answers(&self, network: &Network) -> Result<Vec<usize>, NetworkError> {
-        let mut classes = Vec::new();
-        for cut in &self.cuts {
-            let outputs = network.resume(cut)?.to_vec()?;
-            classes.extend(outputs.chunks_exact(network.classes().max(1)).map(largest));
-        }
-        Ok(classes)
-    }
-}
-
-/// The class that a network gives to every example.
-pub(super) fn answers(network: &Network, set: &Dataset) -> miette::Result<Vec<usize>> {
-    let example = set.example_len().max(1);
-    let batch = (BATCH_NUMBERS / example).clamp(1, BATCH);
-    let mut classes = Vec::with_capacity(set.len());
-    for inputs in set.inputs.chunks(batch * example) {
-        let x = network.batch_of(inputs, &set.shape).into_diagnostic()?;
-        let outputs = network.forward(x).into_diagnostic()?;
-        let outputs = outputs.to_vec().into_diagnostic()?;
-        classes.extend(outputs.chunks_exact(network.classes().max(1)).map(largest));
-    }
-    Ok(classes)
-}
-
-/// Positions at which the answers are not the labels.
-pub(super) fn wrong(answers: &[usize], labels: &[usize]) -> Vec<usize> {
-    (0..labels.len())
-        .filter(|&i| answers[i] != labels[i])
-        .collect()
-}
-
-/// The first of the largest numbers.
-fn largest(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
-}
-
-/// Share of equal entries, in percent.
-fn share(left: &[usize], right: &[usize]) -> f64 {
-    let equal = left.iter().zip(right).filter(|(a, b)| a == b).count();
-    100.0 * equal as f64 / left.len().max(1) as f64
-}
-
-/// Share of the layer's zero weights that are zero after the repair, in percent; `None` when there are none.
-fn zeros_kept(
-    original: &Checkpoint,
-    repaired: &Checkpoint,
-    layer: &Layer,
-) -> Result<Option<f64>, NetworkError> {
-    let (before, after) = (
-        original.tensor(&layer.weight)?,
-        repaired.tensor(&layer.weight)?,
-    );
-    let pruned: Vec<f64> = before
-        .iter()
-        .zip(after)
-        .filter_map(|(&before, after)| (before == 0.0).then_some(after))
-        .collect();
-    let kept = pruned.iter().filter(|&&weight| weight == 0.0).count();
-    Ok((!pruned.is_empty()).then(|| 100.0 * kept as f64 / pruned.len() as f64))
 }

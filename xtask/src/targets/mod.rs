@@ -5,7 +5,8 @@
 //! | `row` | a row, its bounds and its verdict |
 //! | `points` | the rows of the table of point repair |
 //! | `images`, `sentences`, `perceptrons` | networks, data and splits of each family |
-//! | `measure` | one repair, and what it does to the network |
+//! | `measure` | one repair: its points, its guard moments, its costs |
+//! | `score` | what the repaired network answers |
 //! | `pick` | rows that choose their layer by a prediction |
 //! | `world` | what is loaded once |
 //!
@@ -17,6 +18,7 @@ mod perceptrons;
 mod pick;
 mod points;
 mod row;
+mod score;
 mod sentences;
 mod world;
 

@@ -12,7 +12,8 @@ use data::mnist::{self, Origin};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, NARROW, WIDE, answers, wrong};
+use super::measure::{Bench, NARROW, WIDE};
+use super::score::{answers, wrong};
 use super::world::{Subject, World, say};
 
 /// Guard images: the first of MNIST's training images.

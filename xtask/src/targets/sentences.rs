@@ -10,7 +10,8 @@ use data::{TextDataset, Tokenizer};
 use miette::IntoDiagnostic;
 use network::Precision;
 
-use super::measure::{Bench, NARROW, answers, wrong};
+use super::measure::{Bench, NARROW};
+use super::score::{answers, wrong};
 use super::world::{World, say};
 
 const SPLIT_SEED: u64 = 0;

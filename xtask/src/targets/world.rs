@@ -10,8 +10,9 @@ use experiments::laboratory::HeapCounter;
 use miette::{Context, IntoDiagnostic};
 use network::{Checkpoint, Device, DeviceChoice, Network, Precision};
 
-use super::measure::{Bench, Moments, Probe};
+use super::measure::{Bench, Moments};
 use super::row::Sample;
+use super::score::Probe;
 
 /// Things that are made once, by name.
 pub(super) struct Shelf<T>(RefCell<BTreeMap<String, Rc<T>>>);
