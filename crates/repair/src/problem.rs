@@ -47,7 +47,7 @@ pub struct Options {
     pub damping: f64,
     /// Time for the whole repair. Default none.
     pub time_limit: Option<Duration>,
-    /// Steps of a sequential repair. Default 100.
+    /// Steps of a sequential repair. Default 200.
     pub max_rounds: usize,
     /// Bytes that rows, values and sensitivities may take; all of them are formed in chunks
     /// that fit. Default [`MAX_MEMORY`].
@@ -65,7 +65,7 @@ impl Default for Options {
             box_bound: None,
             damping: DAMPING,
             time_limit: None,
-            max_rounds: 100,
+            max_rounds: 200,
             max_memory: MAX_MEMORY,
             keep_zeros: false,
         }

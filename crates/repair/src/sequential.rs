@@ -24,7 +24,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::linearised::{Iterate, Linearised, Settings};
+use crate::linearised::{Iterate, Linearised, Settings, Step};
 use crate::metric::Metric;
 use crate::suffix::Suffix;
 use crate::{Change, RepairError, RepairSet};
@@ -35,7 +35,7 @@ const SUFFICIENT: f64 = 0.05;
 const FRACTIONS: [f64; 3] = [1.0, 0.5, 0.2];
 /// Those that are tried too beyond a trust weight: no other direction will do better, and
 /// kinks may lie close.
-const SMALL_FRACTIONS: [f64; 3] = [0.05, 0.01, 0.002];
+const SMALL_FRACTIONS: [f64; 3] = [0.1, 0.03, 0.005];
 const SMALL_FROM: f64 = 100.0;
 /// The first trust weight, the one below which there is none, and the one beyond
 /// which no step is worth taking; relative to the objective's own curvature.
@@ -148,13 +148,7 @@ pub(crate) fn run(
             true => [FRACTIONS, SMALL_FRACTIONS].concat(),
             false => FRACTIONS.to_vec(),
         };
-        let found = search(
-            &problem,
-            &current,
-            &step.target,
-            control.penalty,
-            &fractions,
-        )?;
+        let found = search(&problem, &current, &step, control.penalty, &fractions)?;
         tracing::debug!(
             rounds,
             rows = kept.len(),
@@ -219,15 +213,14 @@ pub(crate) fn run(
 fn search(
     problem: &Linearised<'_>,
     from: &Iterate,
-    target: &[f64],
+    step: &Step,
     penalty: f64,
     fractions: &[f64],
 ) -> Result<Option<(Iterate, f64)>, RepairError> {
     let merit = from.merit(penalty);
-    // At best the violations vanish and only the target's norm is left.
-    let predicted = merit - 0.5 * target.iter().map(|x| x * x).sum::<f64>();
+    let predicted = merit - 0.5 * step.norm_squared() - penalty * step.violation;
     for &fraction in fractions {
-        let pairs = from.x.iter().zip(target);
+        let pairs = from.x.iter().zip(&step.target);
         let x = pairs.map(|(from, to)| from + fraction * (to - from));
         let next = problem.iterate(x.collect())?;
         if merit - next.merit(penalty) > SUFFICIENT * fraction * predicted.max(0.0) {
@@ -264,7 +257,7 @@ impl Control {
         } else if fraction == 1.0 {
             self.trust *= 0.3;
         } else if fraction < 0.5 {
-            self.trust = (self.trust * 3.0).max(FIRST_TRUST);
+            self.trust = (self.trust * 3.0).clamp(FIRST_TRUST, LARGEST_TRUST);
         }
         if self.trust < LEAST_TRUST {
             self.trust = 0.0;

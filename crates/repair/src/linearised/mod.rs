@@ -19,6 +19,8 @@ use crate::metric::Metric;
 use crate::suffix::{State, Suffix};
 use crate::{Change, RepairError, RepairSet};
 
+pub(crate) use subproblem::Step;
+
 /// Rows of each point that are kept even when they are not violated.
 const TIGHTEST: usize = 3;
 /// Violated rows of each point that are taken at once, the worst first: beyond them, other

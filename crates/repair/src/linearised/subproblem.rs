@@ -12,8 +12,11 @@ use crate::sequential::SequenceStop;
 use crate::written;
 
 /// Elasticity of a row relative to its own curvature `‖a_r‖²` and to the mean one:
-/// enough to keep dependent rows and dead points solvable.
+/// enough to keep dependent rows and dead points solvable. It grows with the trust weight, so that
+/// a step that cannot be taken in full serves first the rows that cost least movement.
 const SOFTNESS: f64 = 1e-6;
+/// The most elastic that rows become: a step then goes about half the way that each row asks for.
+const SOFTEST: f64 = 0.5;
 /// Violation that an elastic row may keep and still count as met.
 const UNMET: f64 = 1e-2;
 /// The most points among which a conflict is searched.
@@ -24,6 +27,8 @@ pub(crate) struct Step {
     pub(crate) target: Vec<f64>,
     /// One multiplier per row.
     pub(crate) multipliers: Vec<f64>,
+    /// Σ of the violations that the linearised rows keep at the target.
+    pub(crate) violation: f64,
     /// Sum of the multipliers of each point.
     pub(crate) prices: Vec<f64>,
 }
@@ -63,11 +68,14 @@ impl Linearised<'_> {
             deadline,
             ..Limits::default()
         };
-        let (moved, multipliers) = match self.solve(rows, &rhs, &scale, &limits)? {
+        let elasticity = (SOFTNESS * (1.0 + trust)).min(SOFTEST);
+        let (moved, multipliers) = match self.solve(rows, &rhs, &scale, elasticity, &limits)? {
             Ok(solved) => solved,
             Err(why) => return Ok(Err(why)),
         };
-        let target = centre.iter().zip(moved).map(|(c, d)| c + d).collect();
+        let target: Vec<f64> = centre.iter().zip(moved).map(|(c, d)| c + d).collect();
+        let kept = rows.rhs.iter().zip(self.values(rows, &target));
+        let violation = kept.map(|(b, v)| (b - v).max(0.0)).sum();
         let mut prices = vec![0.0; self.set.len()];
         for (&point, multiplier) in rows.points.iter().zip(&multipliers) {
             prices[point] += multiplier;
@@ -75,6 +83,7 @@ impl Linearised<'_> {
         Ok(Ok(Step {
             target,
             multipliers,
+            violation,
             prices,
         }))
     }
@@ -86,13 +95,14 @@ impl Linearised<'_> {
         rows: &Rows,
         rhs: &[f64],
         scale: &[f64],
+        elasticity: f64,
         limits: &Limits,
     ) -> Result<Result<(Vec<f64>, Vec<f64>), SequenceStop>, RepairError> {
         match &rows.form {
             Form::Written(written) => {
                 let mut kernel = written::kernel(written, scale);
                 let own: Vec<f64> = (0..rhs.len()).map(|r| kernel[(r, r)]).collect();
-                for (r, softness) in softness(&own).into_iter().enumerate() {
+                for (r, softness) in softness(&own, elasticity).into_iter().enumerate() {
                     kernel[(r, r)] += softness;
                 }
                 let solution = solve_kernel(kernel, rhs, limits)?;
@@ -102,7 +112,7 @@ impl Linearised<'_> {
                     (moved, multipliers)
                 }))
             }
-            Form::Outer(outer) => self.solve_outer(outer, rhs, scale, limits),
+            Form::Outer(outer) => self.solve_outer(outer, rhs, scale, elasticity, limits),
         }
     }
 
@@ -112,6 +122,7 @@ impl Linearised<'_> {
         outer: &[Row],
         rhs: &[f64],
         scale: &[f64],
+        elasticity: f64,
         limits: &Limits,
     ) -> Result<Result<(Vec<f64>, Vec<f64>), SequenceStop>, RepairError> {
         let Some(known) = &self.single else {
@@ -135,7 +146,7 @@ impl Linearised<'_> {
             .iter()
             .map(|row| square(&row.sensitivity) * square(inputs.get(row.input)) + square(&row.tail))
             .collect();
-        for (row, softness) in rows.iter_mut().zip(softness(&own)) {
+        for (row, softness) in rows.iter_mut().zip(softness(&own, elasticity)) {
             row.softness = softness;
         }
         let solution = solve_rows(&shape, &inputs, &rows, None, limits)?;
@@ -168,7 +179,7 @@ impl Linearised<'_> {
                 .collect();
             let mut part = Mat::from_fn(of.len(), of.len(), |i, j| kernel[(of[i], of[j])]);
             let own: Vec<f64> = (0..of.len()).map(|k| part[(k, k)]).collect();
-            let softness = softness(&own);
+            let softness = softness(&own, SOFTNESS);
             for (k, softness) in softness.iter().enumerate() {
                 part[(k, k)] += softness;
             }
@@ -208,9 +219,9 @@ fn multipliers(solution: RowSolution, limits: &Limits) -> Result<Vec<f64>, Seque
 }
 
 /// The elasticity of each row, from its curvature.
-fn softness(own: &[f64]) -> Vec<f64> {
+fn softness(own: &[f64], elasticity: f64) -> Vec<f64> {
     let mean = own.iter().sum::<f64>() / own.len().max(1) as f64;
     // Rows that no change of the layer moves stay violated at a finite price.
     let mean = if mean > 0.0 { mean } else { 1.0 };
-    own.iter().map(|own| SOFTNESS * (own + mean)).collect()
+    own.iter().map(|own| elasticity * (own + mean)).collect()
 }
