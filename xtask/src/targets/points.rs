@@ -30,7 +30,7 @@ const INNER: [&str; 2] = ["features.12.expand3x3", "features.12.squeeze"];
 const MOBILEVIT: [&str; 5] = [
     "head.fc",
     "stages.3.1.transformer.0.attn.qkv",
-    "stages.4.1.transformer.2.mlp.fc1",
+    "stages.2.1.transformer.1.mlp.fc2",
     "stages.4.1.conv_fusion.conv",
     "stages.4.0.conv2_kxk.conv",
 ];

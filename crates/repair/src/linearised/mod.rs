@@ -235,7 +235,8 @@ impl<'a> Linearised<'a> {
     /// Rows that fit in memory, written out or as a kernel matrix and its factor.
     fn row_limit(&self) -> usize {
         let bytes = ROW_SHARE * self.max_memory as f64;
-        let kernel = (bytes / 24.0).sqrt();
+        // The kernel matrix, its factor with room to grow, and copies of both.
+        let kernel = (bytes / 80.0).sqrt();
         let written = match self.single {
             Some(_) => f64::INFINITY,
             None => bytes / (8.0 * self.row_numbers() as f64),
