@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use data::image::source::Stage;
-use data::image::{ImageFolder, ImageSource, Preprocessing, presets};
+use data::image::{Crop, ImageFolder, ImageSource, Preprocessing, presets};
 use data::{Corruption, Dataset, Severity};
 use miette::IntoDiagnostic;
 use network::Precision;
@@ -29,7 +29,7 @@ const VALIDATION: [usize; 2] = [300, 1000];
 /// The severity of the fog.
 const SEVERITY: u8 = 3;
 /// Guard images of Fashion-MNIST.
-const FASHION_GUARD: usize = 1000;
+const FASHION_GUARD: usize = 3000;
 /// Test images that may be repaired, and the end of those that are held out.
 const FASHION_TEST: [usize; 2] = [5000, 8000];
 
@@ -38,9 +38,11 @@ pub(super) fn squeezenet(world: &World, name: &str, file: &str) -> miette::Resul
     world.benches.get(name, || {
         let subject = world.subject(&format!("squeezenet/{file}"), Precision::F32)?;
         let pool = sample(world, false)?;
+        let wrong = wrong(&answers(&subject.network, &pool)?, &pool.labels);
+        let right: Vec<usize> = (0..pool.len()).filter(|i| !wrong.contains(i)).collect();
         Ok(Bench {
-            wrong: wrong(&answers(&subject.network, &pool)?, &pool.labels),
-            guard: validation(world, 0, false)?,
+            wrong,
+            guard: Rc::new(guard(world, &right)?),
             held_out: validation(world, 1, false)?,
             name: name.to_owned(),
             subject,
@@ -67,7 +69,8 @@ pub(super) fn squeezenet_in_fog(world: &World) -> miette::Result<Rc<Bench>> {
         Ok(Bench {
             name: "squeezenet 1.1 fog".to_owned(),
             subject: clean.subject.clone(),
-            guard: clean.guard.clone(),
+            // The other guard images show pictures that are repaired in fog.
+            guard: validation(world, 0, false)?,
             held_out: clean.held_out.clone(),
             similar: Some(validation(world, 1, true)?),
             wrong: turned,
@@ -124,18 +127,39 @@ pub(super) fn fashion_folder() -> PathBuf {
     given.unwrap_or_else(|| PathBuf::from("/usr/share/datasets/fashion-mnist"))
 }
 
+fn sample_source(world: &World) -> miette::Result<ImageFolder> {
+    let folder = world.path("imagenet_sample");
+    let (table, images) = (folder.join("labels.csv"), folder.join("short256"));
+    ImageFolder::open_table(&table, &images, "imagenet-sample", CLASSES).into_diagnostic()
+}
+
 /// The pictures of `imagenet_sample`.
 fn sample(world: &World, in_fog: bool) -> miette::Result<Rc<Dataset>> {
     world
         .datasets
         .get(&format!("imagenet_sample {in_fog}"), || {
-            let folder = world.path("imagenet_sample");
-            let (table, images) = (folder.join("labels.csv"), folder.join("short256"));
-            let source = ImageFolder::open_table(&table, &images, "imagenet-sample", CLASSES);
-            let source = source.into_diagnostic()?;
+            let source = sample_source(world)?;
             let all: Vec<usize> = (0..source.len()).collect();
             load(&source, &all, &presets::squeezenet(), in_fog)
         })
+}
+
+/// Guard images: some of `imagenet_val`, and those of `imagenet_sample` that are right and are
+/// never repaired, cut to the same extents.
+fn guard(world: &World, right: &[usize]) -> miette::Result<Dataset> {
+    let validation = validation(world, 0, false)?;
+    let squeezenet = presets::squeezenet();
+    let [_, height, width] = [0, 1, 2].map(|axis| validation.shape[axis]);
+    let preprocessing = Preprocessing {
+        crop: squeezenet.crop.map(|crop| Crop {
+            height,
+            width,
+            ..crop
+        }),
+        ..squeezenet
+    };
+    let sample = load(&sample_source(world)?, right, &preprocessing, false)?;
+    Dataset::concat(&[&validation, &sample]).into_diagnostic()
 }
 
 /// A part of `imagenet_val`, by its position in [`VALIDATION`].

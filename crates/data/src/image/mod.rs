@@ -33,7 +33,7 @@ pub mod source;
 pub use decode::Bitmap;
 pub use folder::ImageFolder;
 pub use parquet::ParquetImages;
-pub use preprocess::Preprocessing;
+pub use preprocess::{Crop, Preprocessing};
 pub use source::{ImageSource, Progress, batches, load};
 
 use crate::mnist;

@@ -15,8 +15,8 @@ use crate::written;
 /// enough to keep dependent rows and dead points solvable. It grows with the trust weight, so that
 /// a step that cannot be taken in full serves first the rows that cost least movement.
 const SOFTNESS: f64 = 1e-6;
-/// The most elastic that rows become: a step then goes about half the way that each row asks for.
-const SOFTEST: f64 = 0.5;
+/// The most elastic that rows become: what a row then lacks is less than the overshoot makes up for.
+const SOFTEST: f64 = 0.03;
 /// Violation that an elastic row may keep and still count as met.
 const UNMET: f64 = 1e-2;
 /// The most points among which a conflict is searched.
