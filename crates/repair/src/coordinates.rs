@@ -438,3 +438,123 @@ fn add_moment(sum: &mut Mat<f64>, rows: &[f64], par: Par) {
     let rows = MatRef::from_row_major_slice(rows, rows.len() / width.max(1), width);
     matmul(sum.as_mut(), Accum::Add, rows.transpose(), rows, 1.0, par);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::GuardMoments;
+    use crate::metric::Metric;
+    use network::{Activation, DeviceChoice, Network, Precision, mlp};
+
+    /// A fixed sequence without structure.
+    fn wave(count: usize, phase: f64) -> Vec<f64> {
+        (0..count)
+            .map(|i| ((phase + i as f64) * 0.913).sin())
+            .collect()
+    }
+
+    fn dot(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(x, y)| x * y).sum()
+    }
+
+    /// The first layer of a small network, its guard moments and features at three points of
+    /// four positions each.
+    fn fixture() -> (Affine, GuardMoments, Vec<Features>) {
+        let checkpoint = mlp::random(&[5, 7, 4], Activation::Relu, 3).unwrap();
+        let device = DeviceChoice::Flex.open().unwrap();
+        let network = Network::load(&checkpoint, &device, Precision::F64).unwrap();
+        let guard: Vec<f32> = wave(200, 0.3).iter().map(|&x| x as f32).collect();
+        let layer = &network.layers()[0];
+        let layers = std::slice::from_ref(layer);
+        let moments = GuardMoments::collect(&network, &guard, &[5], layers).unwrap();
+        let affine = Affine::new(&network, layer).unwrap();
+        let point = |i: usize| affine.features(&wave(20, 7.0 * i as f64), &[4, 5]).unwrap();
+        let features = (0..3).map(point).collect();
+        (affine, moments, features)
+    }
+
+    #[test]
+    fn rows_and_changes_have_the_inner_products_of_the_tensors() {
+        let (affine, moments, features) = fixture();
+        let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
+        let all = features.clone().into_par_iter().map(Ok);
+        let coordinates = Coordinates::new(&affine, &metric.blocks()[0], all, false).unwrap();
+        let x = wave(coordinates.len(), 0.5);
+        let change = coordinates.change(&x);
+        let delta = wave(28, 1.5);
+        let plain = dot(
+            &affine.gradient(&delta, &features[1]),
+            &affine.matrix(&change),
+        );
+        let prepared = [
+            Prepared::Plain(features[1].clone()),
+            coordinates.prepare(features[1].clone()),
+        ];
+        assert!(matches!(prepared[1], Prepared::Projected(_)));
+        for prepared in prepared {
+            let row = coordinates.of_gradient(&delta, &prepared);
+            assert!((dot(&row, &x) - plain).abs() < 1e-10 * (1.0 + plain.abs()));
+        }
+        // The outer products make up the same row.
+        let whitened = Coordinates::whitened(&affine, &metric.blocks()[0]);
+        let [h, g] = whitened.outer_products(&delta, &features[1]);
+        let free = whitened.of_change(&change);
+        let (width, p) = (affine.width(), affine.group_outputs());
+        let pairs = h.chunks(width).zip(g.chunks(p));
+        let sum: f64 = pairs
+            .map(|(h, g)| {
+                let rows = free.chunks(width).zip(g);
+                rows.map(|(row, g)| g * dot(row, h)).sum::<f64>()
+            })
+            .sum();
+        assert!((sum - plain).abs() < 1e-10 * (1.0 + plain.abs()));
+    }
+
+    #[test]
+    fn the_norm_is_the_damped_guard_metric_and_coordinates_come_back() {
+        let (affine, moments, features) = fixture();
+        let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
+        let all = features.into_par_iter().map(Ok);
+        let coordinates = Coordinates::new(&affine, &metric.blocks()[0], all, false).unwrap();
+        let x = wave(coordinates.len(), 2.5);
+        let change = coordinates.change(&x);
+        let back = coordinates.of_change(&change);
+        assert!(x.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-9));
+        let group = &moments.layer(affine.layer()).unwrap().groups[0];
+        let damped = |moment: &Mat<f64>| {
+            let n = moment.nrows();
+            let mean = (0..n).map(|i| moment[(i, i)]).sum::<f64>() / n as f64;
+            let damping = 0.1_f64.sqrt() * mean;
+            Mat::from_fn(n, n, |i, j| {
+                moment[(i, j)] + if i == j { damping } else { 0.0 }
+            })
+        };
+        let (p, width) = (affine.group_outputs(), affine.width());
+        let matrix = affine.matrix(&change);
+        let delta = MatRef::from_row_major_slice(&matrix, p, width);
+        let moved = damped(&group.outputs) * delta * damped(&group.inputs);
+        let square: f64 = (0..p)
+            .flat_map(|o| (0..width).map(move |j| (o, j)))
+            .map(|(o, j)| delta[(o, j)] * moved[(o, j)])
+            .sum();
+        assert!((square - dot(&x, &x)).abs() < 1e-9 * square);
+    }
+
+    #[test]
+    fn fixed_entries_do_not_move() {
+        let (affine, moments, features) = fixture();
+        let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
+        let fixed: Vec<bool> = (0..affine.entries()).map(|i| i % 3 == 0).collect();
+        let metric = metric.diagonal();
+        let coordinates = Coordinates::entrywise(&affine, &metric.blocks()[0], fixed.clone());
+        let x = wave(coordinates.len(), 0.1);
+        let matrix = affine.matrix(&coordinates.change(&x));
+        let moves = matrix.iter().zip(&fixed);
+        assert!(moves.clone().all(|(d, &fixed)| !fixed || *d == 0.0));
+        let delta = wave(28, 1.5);
+        let prepared = coordinates.prepare(features[0].clone());
+        let row = coordinates.of_gradient(&delta, &prepared);
+        let plain = dot(&affine.gradient(&delta, &features[0]), &matrix);
+        assert!((dot(&row, &x) - plain).abs() < 1e-10 * (1.0 + plain.abs()));
+    }
+}
