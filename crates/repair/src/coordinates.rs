@@ -214,6 +214,14 @@ impl Coordinates {
                 Prepared::Plain(features) => {
                     let mut sum = vec![0.0; self.affine.width()];
                     product(&mut sum, delta, features.group(0));
+                    let first = output * sum.len();
+                    for (entry, &fixed) in
+                        sum.iter_mut().zip(self.fixed.iter().flatten().skip(first))
+                    {
+                        if fixed {
+                            *entry = 0.0;
+                        }
+                    }
                     let sum = MatRef::from_row_major_slice(&sum, 1, sum.len());
                     product(&mut values, sum, self.groups[0].matrix.as_ref());
                 }
@@ -267,7 +275,7 @@ impl Coordinates {
 
     /// Whether [`Coordinates::of_outputs`] may be used.
     pub(crate) fn separates_outputs(&self) -> bool {
-        self.affine.groups() == 1 && self.metric.separates_outputs() && self.fixed.is_none()
+        self.affine.groups() == 1 && self.metric.separates_outputs()
     }
 
     /// Δ = L_G⁻ᵀ X Bᵀ as a change of tensors.
