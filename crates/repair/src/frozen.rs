@@ -79,8 +79,9 @@ struct Violation {
     id: usize,
     amount: f64,
     kind: Kind,
-    /// Left side minus safety: what the row's value is at the candidate.
+    /// The left side at the candidate.
     value: f64,
+    /// The right side, safety included.
     bound: f64,
 }
 

@@ -46,7 +46,6 @@ pub struct LayerMoments {
 #[derive(Clone, Debug)]
 pub struct GuardMoments {
     layers: BTreeMap<usize, LayerMoments>,
-    examples: usize,
 }
 
 /// Guard inputs that are pushed through the network at once.
@@ -89,7 +88,6 @@ impl GuardMoments {
         }
         Ok(Self {
             layers: sums.into_iter().map(|s| s.moments(count)).collect(),
-            examples: count,
         })
     }
 
@@ -105,11 +103,6 @@ impl GuardMoments {
                 expected: format!("moments of layer `{}`", layer.name),
                 got: format!("moments of {} other layers", self.layers.len()),
             })
-    }
-
-    /// Number of guard inputs.
-    pub fn examples(&self) -> usize {
-        self.examples
     }
 }
 

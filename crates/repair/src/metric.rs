@@ -73,8 +73,8 @@ impl Metric {
         &self.blocks
     }
 
-    /// The metric of the first layer with diagonal factors only, in which single entries of
-    /// the weight are coordinates.
+    /// The same with diagonal factors only, in which single entries of the weights are
+    /// coordinates.
     pub(crate) fn diagonal(&self) -> Self {
         let diagonal = |factor: &Mat<f64>| {
             // The diagonal of L Lᵀ is that of the moment.
@@ -96,16 +96,6 @@ impl Metric {
         Self {
             blocks: blocks.collect(),
         }
-    }
-
-    /// `L_A⁻¹ φ` for each row of `features` (`count x width`) of the first layer.
-    pub fn whiten_inputs(&self, features: &mut [f64]) {
-        self.blocks[0].whiten_inputs(0, features);
-    }
-
-    /// `L_G⁻¹ δ` for each row of `sensitivities` (`count x p`) of the first layer.
-    pub fn whiten_sensitivities(&self, sensitivities: &mut [f64]) {
-        self.blocks[0].whiten_sensitivities(0, sensitivities);
     }
 }
 

@@ -26,8 +26,9 @@ pub struct Problem<'a> {
     pub set: &'a RepairSet,
     /// Guard moments, for the guarded objective.
     pub guard: Option<&'a GuardMoments>,
-    /// The change that an earlier repair made, from which a sequential repair starts. The
-    /// objective still measures the whole change.
+    /// The change of these layers that an earlier repair made, from which a sequential repair
+    /// starts. The objective measures the whole change but for what of it no feature of the
+    /// points can tell.
     pub start: Option<&'a Change>,
 }
 
@@ -49,8 +50,8 @@ pub struct Options {
     pub time_limit: Option<Duration>,
     /// Steps of a sequential repair. Default 200.
     pub max_rounds: usize,
-    /// Bytes that rows, values and sensitivities may take; all of them are formed in chunks
-    /// that fit. Default [`MAX_MEMORY`].
+    /// Bytes that rows, values and sensitivities may take; they are formed in chunks that fit.
+    /// The solver's factor of the active rows comes on top. Default [`MAX_MEMORY`].
     pub max_memory: usize,
     /// Weights that are zero stay zero (sequential only), as in a pruned network.
     pub keep_zeros: bool,
@@ -112,6 +113,41 @@ pub(crate) fn check_belonging(problem: &Problem<'_>) -> Result<(), RepairError> 
             format!("{} of another network", layer.name),
         )),
     }
+}
+
+/// An earlier change must be one of the layers that may change: what lies in front of them has
+/// been computed without it.
+pub(crate) fn check_start(problem: &Problem<'_>, options: &Options) -> Result<(), RepairError> {
+    let Some(start) = problem.start else {
+        return Ok(());
+    };
+    let wrong = |expected: String, got: String| {
+        Err(RepairError::Option {
+            option: "start",
+            expected,
+            got,
+        })
+    };
+    if options.method == Method::Frozen {
+        return wrong("none for a frozen repair".into(), "a change".into());
+    }
+    let edited = |name: &str| {
+        let own = |layer: &Layer| layer.weight == name || layer.bias.as_deref() == Some(name);
+        problem.layers.iter().any(own)
+    };
+    for (name, numbers) in start.tensors() {
+        if !edited(name) {
+            let names: Vec<&str> = problem.layers.iter().map(|l| l.name.as_str()).collect();
+            let expected = format!("a change of {} alone", names.join(", "));
+            return wrong(expected, format!("one of tensor `{name}`"));
+        }
+        let expected: usize = problem.checkpoint.shape(name)?.iter().product();
+        if numbers.len() != expected {
+            let what = format!("{expected} numbers for tensor `{name}`");
+            return wrong(what, numbers.len().to_string());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn check_options(options: &Options) -> Result<(), RepairError> {

@@ -144,11 +144,7 @@ pub(crate) fn run(
             break;
         }
         control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier());
-        let fractions = match control.trust >= SMALL_FROM {
-            true => [FRACTIONS, SMALL_FRACTIONS].concat(),
-            false => FRACTIONS.to_vec(),
-        };
-        let found = search(&problem, &current, &step, control.penalty, &fractions)?;
+        let found = search(&problem, &current, &step, &control)?;
         tracing::debug!(
             rounds,
             rows = kept.len(),
@@ -184,14 +180,7 @@ pub(crate) fn run(
         stop = Some(SequenceStop::Stalled);
     }
     let conflict = match stop {
-        Some(SequenceStop::Stalled) => {
-            problem.choose(&current, &mut kept);
-            let rows = problem.rows(&current, &kept, 0.0)?;
-            match problem.subproblem(&current, &rows, 0.0, deadline)? {
-                Ok(step) => problem.conflict(&rows, &step.prices)?,
-                Err(_) => Vec::new(),
-            }
-        }
+        Some(SequenceStop::Stalled) => conflict(&problem, &current, &mut kept, deadline)?,
         _ => Vec::new(),
     };
     let last = best.unwrap_or(current);
@@ -209,17 +198,32 @@ pub(crate) fn run(
     })
 }
 
-/// The longest step towards `target` that lowers the merit enough, with its fraction.
+/// Points that no step from `at` serves together.
+fn conflict(
+    problem: &Linearised<'_>,
+    at: &Iterate,
+    kept: &mut BTreeSet<usize>,
+    deadline: Option<Instant>,
+) -> Result<Vec<usize>, RepairError> {
+    problem.choose(at, kept);
+    let rows = problem.rows(at, kept, 0.0)?;
+    match problem.subproblem(at, &rows, 0.0, deadline)? {
+        Ok(step) => problem.conflict(&rows, &step.prices, deadline),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// The longest step towards its target that lowers the merit enough, with its fraction.
 fn search(
     problem: &Linearised<'_>,
     from: &Iterate,
     step: &Step,
-    penalty: f64,
-    fractions: &[f64],
+    control: &Control,
 ) -> Result<Option<(Iterate, f64)>, RepairError> {
+    let penalty = control.penalty;
     let merit = from.merit(penalty);
     let predicted = merit - 0.5 * step.norm_squared() - penalty * step.violation;
-    for &fraction in fractions {
+    for fraction in control.fractions() {
         let pairs = from.x.iter().zip(&step.target);
         let x = pairs.map(|(from, to)| from + fraction * (to - from));
         let next = problem.iterate(x.collect())?;
@@ -247,6 +251,15 @@ impl Control {
             penalty: 0.0,
             overshoot: 0.0,
         }
+    }
+
+    /// Fractions of a step that are tried, the longest first.
+    fn fractions(&self) -> impl Iterator<Item = f64> + use<> {
+        let small = match self.trust >= SMALL_FROM {
+            true => &SMALL_FRACTIONS[..],
+            false => &[],
+        };
+        FRACTIONS.iter().chain(small).copied()
     }
 
     fn accept(&mut self, fraction: f64, violation: f64, safety: f64) {

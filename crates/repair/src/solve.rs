@@ -14,7 +14,7 @@ use crate::full::{FullOutcome, FullProgram};
 use crate::linearised::Settings;
 use crate::metric::Metric;
 use crate::outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
-use crate::problem::{Options, Problem, check_belonging, check_options, metric};
+use crate::problem::{Options, Problem, check_belonging, check_options, check_start, metric};
 use crate::sequential::{self, SequenceStop};
 use crate::suffix::Suffix;
 use crate::verify::verify;
@@ -74,6 +74,7 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         check_options(options)?;
         check_belonging(problem)?;
+        check_start(problem, options)?;
         problem
             .set
             .validate(problem.network, problem.network.classes())?;

@@ -381,6 +381,40 @@ fn a_repair_goes_on_from_an_earlier_one() {
 }
 
 #[test]
+fn a_start_that_changed_other_layers_or_is_meant_for_a_frozen_repair_is_refused() {
+    let subject = Subject::squeezenet();
+    let layers = std::slice::from_ref(subject.network.layer("features.12.squeeze").unwrap());
+    let set = RepairSet::argmax(&subject.wrong(1), 0.1).unwrap();
+    let refusal = |start: &Change, options: &Options| {
+        let moments = subject.moments(layers);
+        let problem = Problem {
+            network: &subject.network,
+            checkpoint: &subject.checkpoint,
+            layers,
+            set: &set,
+            guard: Some(&moments),
+            start: Some(start),
+        };
+        repair(&problem, options).unwrap_err().to_string()
+    };
+    // In front of the layer, where values are computed once, without it.
+    let mut foreign = Change::default();
+    foreign.set("features.0.bias", vec![0.1; 6]);
+    let said = refusal(&foreign, &Options::default());
+    assert!(said.contains("one of tensor `features.0.bias`"), "{said}");
+    let mut short = Change::default();
+    short.set(&layers[0].weight, vec![0.1]);
+    let said = refusal(&short, &Options::default());
+    assert!(said.contains("expected 27 numbers"), "{said}");
+    let frozen = Options {
+        method: Method::Frozen,
+        ..Options::default()
+    };
+    let said = refusal(&Change::default(), &frozen);
+    assert!(said.contains("none for a frozen repair"), "{said}");
+}
+
+#[test]
 fn zeros_stay_zeros_if_asked() {
     let mut subject = Subject::squeezenet();
     let layer = subject

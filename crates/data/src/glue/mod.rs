@@ -33,7 +33,7 @@
 pub mod metric;
 mod parquet;
 mod task;
-mod tsv;
+pub(crate) mod tsv;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -86,12 +86,8 @@ impl<'a> Table<'a> {
     }
 
     fn row(&self, line: &[u8], number: usize) -> Result<Row, DataError> {
-        let line = std::str::from_utf8(line).map_err(|error| {
-            let before = &line[..error.valid_up_to()];
-            let column = before.iter().filter(|&&byte| byte == b'\t').count();
-            let got = format!("byte {:#04x}", line[error.valid_up_to()]);
-            self.wrong(number, column, ("text in UTF-8".to_owned(), got))
-        })?;
+        let line = decoded(line)
+            .map_err(|(column, got)| self.wrong(number, column, (UTF_8.to_owned(), got)))?;
         let cells: Vec<&str> = line.split('\t').collect();
         if cells.len() != self.columns.len() {
             return Err(DataError::TableWidth {
@@ -126,4 +122,17 @@ impl<'a> Table<'a> {
             got,
         }
     }
+}
+
+/// What a line of a table must be.
+pub(crate) const UTF_8: &str = "text in UTF-8";
+
+/// A line of a tab-separated table as text; else the column of its first wrong byte, and the byte.
+pub(crate) fn decoded(line: &[u8]) -> Result<&str, (usize, String)> {
+    std::str::from_utf8(line).map_err(|error| {
+        let (before, rest) = line.split_at(error.valid_up_to());
+        let column = before.iter().filter(|&&byte| byte == b'\t').count();
+        let byte = rest.first().copied().unwrap_or_default();
+        (column, format!("byte {byte:#04x}"))
+    })
 }

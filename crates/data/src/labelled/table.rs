@@ -9,6 +9,7 @@ use super::{Intake, LabelledSet, Reader, identities, io_error, wrong};
 use crate::DataError;
 use crate::error::shorten;
 use crate::glue::Task;
+use crate::glue::tsv::{UTF_8, decoded};
 use crate::text::{Target, TextDataset, TextExample};
 
 /// The first `limit` lines after the header, as tokens.
@@ -112,12 +113,8 @@ impl<'a> Table<'a> {
         number: usize,
         id: crate::ExampleId,
     ) -> Result<TextExample, DataError> {
-        let line = std::str::from_utf8(line).map_err(|error| {
-            let before = &line[..error.valid_up_to()];
-            let column = before.iter().filter(|&&byte| byte == b'\t').count();
-            let got = format!("byte {:#04x}", line[error.valid_up_to()]);
-            self.wrong(number, column, "text in UTF-8".to_owned(), got)
-        })?;
+        let line = decoded(line)
+            .map_err(|(column, got)| self.wrong(number, column, UTF_8.to_owned(), got))?;
         let cells: Vec<&str> = line.split('\t').collect();
         if cells.len() != self.columns.len() {
             return Err(DataError::TableWidth {

@@ -44,6 +44,12 @@ impl Step {
     }
 }
 
+/// `diag(scale) Jᵀλ` and λ of elastic rows in the metric `diag(scale)⁻¹`.
+struct Minimum {
+    moved: Vec<f64>,
+    multipliers: Vec<f64>,
+}
+
 impl Linearised<'_> {
     /// Minimises `½‖x‖² + ½ Σ_j τ_j (x_j - c_j)²` under the elastic rows, τ the trust weights
     /// and c the current point. With x = c τ / (1 + τ) + y / √(1 + τ) it is ½‖y‖².
@@ -69,10 +75,11 @@ impl Linearised<'_> {
             ..Limits::default()
         };
         let elasticity = (SOFTNESS * (1.0 + trust)).min(SOFTEST);
-        let (moved, multipliers) = match self.solve(rows, &rhs, &scale, elasticity, &limits)? {
-            Ok(solved) => solved,
-            Err(why) => return Ok(Err(why)),
-        };
+        let Minimum { moved, multipliers } =
+            match self.solve(rows, &rhs, &scale, elasticity, &limits)? {
+                Ok(solved) => solved,
+                Err(why) => return Ok(Err(why)),
+            };
         let target: Vec<f64> = centre.iter().zip(moved).map(|(c, d)| c + d).collect();
         let kept = rows.rhs.iter().zip(self.values(rows, &target));
         let violation = kept.map(|(b, v)| (b - v).max(0.0)).sum();
@@ -88,8 +95,7 @@ impl Linearised<'_> {
         }))
     }
 
-    /// `diag(scale) Jᵀλ` and λ of the elastic rows in the metric `diag(scale)⁻¹`.
-    #[allow(clippy::type_complexity)]
+    /// Minimises over the rows with the given right-hand sides and elasticity.
     fn solve(
         &self,
         rows: &Rows,
@@ -97,7 +103,7 @@ impl Linearised<'_> {
         scale: &[f64],
         elasticity: f64,
         limits: &Limits,
-    ) -> Result<Result<(Vec<f64>, Vec<f64>), SequenceStop>, RepairError> {
+    ) -> Result<Result<Minimum, SequenceStop>, RepairError> {
         match &rows.form {
             Form::Written(written) => {
                 let mut kernel = written::kernel(written, scale);
@@ -109,14 +115,13 @@ impl Linearised<'_> {
                 Ok(multipliers(solution, limits).map(|multipliers| {
                     let mut moved = written::adjoint(written, &multipliers, scale.len());
                     moved.iter_mut().zip(scale).for_each(|(x, s)| *x *= s);
-                    (moved, multipliers)
+                    Minimum { moved, multipliers }
                 }))
             }
             Form::Outer(outer) => self.solve_outer(outer, rhs, scale, elasticity, limits),
         }
     }
 
-    #[allow(clippy::type_complexity)]
     fn solve_outer(
         &self,
         outer: &[Row],
@@ -124,7 +129,7 @@ impl Linearised<'_> {
         scale: &[f64],
         elasticity: f64,
         limits: &Limits,
-    ) -> Result<Result<(Vec<f64>, Vec<f64>), SequenceStop>, RepairError> {
+    ) -> Result<Result<Minimum, SequenceStop>, RepairError> {
         let Some(known) = &self.single else {
             return Ok(Err(SequenceStop::Solver("rows without inputs".into())));
         };
@@ -156,7 +161,10 @@ impl Linearised<'_> {
         };
         Ok(multipliers(solution, limits).map(|multipliers| {
             let entries = x.iter().flat_map(|x| x.entries()).zip(scale);
-            (entries.map(|(x, s)| x * s.sqrt()).collect(), multipliers)
+            Minimum {
+                moved: entries.map(|(x, s)| x * s.sqrt()).collect(),
+                multipliers,
+            }
         }))
     }
 
@@ -166,7 +174,12 @@ impl Linearised<'_> {
     ///
     /// # Errors
     /// [`RepairError::Optim`].
-    pub(crate) fn conflict(&self, rows: &Rows, prices: &[f64]) -> Result<Vec<usize>, RepairError> {
+    pub(crate) fn conflict(
+        &self,
+        rows: &Rows,
+        prices: &[f64],
+        deadline: Option<Instant>,
+    ) -> Result<Vec<usize>, RepairError> {
         let mut points: Vec<usize> = (0..prices.len()).filter(|&i| prices[i] > 0.0).collect();
         points.sort_by(|&i, &j| prices[i].total_cmp(&prices[j]));
         let all: Vec<usize> = (0..rows.rhs.len())
@@ -197,6 +210,10 @@ impl Linearised<'_> {
             return Ok(Vec::new());
         }
         for point in points.clone() {
+            // What is left is a conflict too, if not the smallest.
+            if deadline.is_some_and(|end| Instant::now() >= end) {
+                break;
+            }
             let rest: Vec<usize> = points.iter().copied().filter(|&p| p != point).collect();
             if unmet(&rest)? {
                 points = rest;
