@@ -26,6 +26,7 @@
 //! split; it needs repairs, so the experiments compute it.
 
 mod collect;
+mod effects;
 mod error;
 mod estimate;
 mod gradients;
@@ -34,6 +35,7 @@ mod scores;
 mod similarity;
 mod statistics;
 
+pub use effects::Effects;
 pub use error::HeuristicError;
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
 pub use statistics::{

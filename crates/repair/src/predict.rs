@@ -6,6 +6,8 @@ use crate::RepairError;
 
 /// Numbers of inputs that are pushed through a network at once.
 const NUMBERS: usize = 1 << 22;
+/// The most inputs that are: more of a few numbers each would only take memory.
+const INPUTS: usize = 512;
 
 /// The class with the largest output for each of `inputs` (`n x shape`, row-major), the first
 /// one where two are equal.
@@ -27,22 +29,22 @@ pub fn classify(
 ///
 /// # Errors
 /// As [`classify`].
-pub(crate) fn outputs(
+pub fn outputs(
     network: &Network,
     inputs: &[f32],
     shape: &[usize],
 ) -> Result<Vec<f64>, RepairError> {
     let example: usize = shape.iter().product::<usize>().max(1);
     let mut outputs = Vec::new();
-    for chunk in inputs.chunks((NUMBERS / example).max(1) * example) {
+    for chunk in inputs.chunks((NUMBERS / example).clamp(1, INPUTS) * example) {
         let y = network.forward(network.batch_of(chunk, shape)?)?;
         outputs.extend(y.to_vec()?);
     }
     Ok(outputs)
 }
 
-/// The first largest of some outputs.
-pub(crate) fn largest(outputs: &[f64]) -> usize {
+/// The class with the largest output; the first one where two are equal.
+pub fn largest(outputs: &[f64]) -> usize {
     (0..outputs.len()).fold(
         0,
         |best, c| if outputs[c] > outputs[best] { c } else { best },

@@ -13,6 +13,7 @@
 //! Exit codes: 0 every row that could be measured is met; 1 one is not, or failed; 2 bad usage.
 
 mod images;
+mod layers;
 mod measure;
 mod perceptrons;
 mod pick;
@@ -48,7 +49,7 @@ static TABLES: [Targets; 1] = [Targets {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The table to measure
-    #[arg(value_name = "TABLE", value_parser = TABLES.each_ref().map(|table| table.name))]
+    #[arg(value_name = "TABLE", value_parser = ["points", layers::NAME])]
     table: String,
     /// Only rows whose name contains this
     #[arg(long, value_name = "SUBSTRING", default_value = "")]
@@ -59,6 +60,12 @@ pub(crate) struct Args {
     /// Print names and targets, and measure nothing
     #[arg(long)]
     list: bool,
+    /// Repair sets of each network (layers)
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    sets: usize,
+    /// Folder in which results are kept, and from which a study goes on [default: target/layers]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// Margin of every repair [default: the rule of the table]
     #[arg(long, value_name = "NUMBER")]
     margin: Option<f64>,
@@ -77,6 +84,16 @@ enum Verdict {
 
 /// Measures the rows and prints them; exit code 1 when one is not met.
 pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
+    if args.table == layers::NAME {
+        let world = World::new(assets(args), heap, args.margin)?;
+        let store = args.store.clone();
+        let study = layers::Study {
+            only: args.only.clone(),
+            sets: args.sets,
+            store: store.unwrap_or_else(|| crate::tidy::workspace_root().join("target/layers")),
+        };
+        return layers::run(&world, &study);
+    }
     let rows = chosen(args)?;
     if args.list {
         let mut table = table(&["row", "target"]);

@@ -1,0 +1,100 @@
+//! Lines of JSON that a study appends to, so that it goes on where it was stopped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use miette::{Context, IntoDiagnostic, miette};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A file of records.
+pub(super) struct Store<T> {
+    path: PathBuf,
+    pub(super) records: Vec<T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Store<T> {
+    /// Reads what is there. A last line that was cut off is dropped.
+    pub(super) fn open(path: &Path) -> miette::Result<Self> {
+        let mut records = Vec::new();
+        if path.exists() {
+            let what = || format!("results {}", path.display());
+            let file = File::open(path).into_diagnostic().wrap_err_with(what)?;
+            let lines = BufReader::new(file).lines().collect::<Result<Vec<_>, _>>();
+            let lines = lines.into_diagnostic().wrap_err_with(what)?;
+            for (number, line) in lines.iter().enumerate() {
+                match serde_json::from_str(line) {
+                    Ok(record) => records.push(record),
+                    Err(_) if number + 1 == lines.len() => {}
+                    Err(error) => {
+                        let at = format!("{}, line {}", path.display(), number + 1);
+                        return Err(miette!("{at}: {error}"));
+                    }
+                }
+            }
+        }
+        let store = Self {
+            path: path.to_owned(),
+            records,
+        };
+        store.rewrite()?;
+        Ok(store)
+    }
+
+    /// Writes the records that could be read, so that what follows starts on a line of its own.
+    fn rewrite(&self) -> miette::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).into_diagnostic()?;
+        }
+        let mut text = String::new();
+        for record in &self.records {
+            text += &serde_json::to_string(record).into_diagnostic()?;
+            text.push('\n');
+        }
+        let temporary = self.path.with_extension("tmp");
+        std::fs::write(&temporary, text).into_diagnostic()?;
+        std::fs::rename(&temporary, &self.path).into_diagnostic()
+    }
+
+    /// Adds a record, on disk first.
+    pub(super) fn push(&mut self, record: T) -> miette::Result<()> {
+        let line = serde_json::to_string(&record).into_diagnostic()? + "\n";
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)
+            .into_diagnostic()
+            .wrap_err_with(|| format!("results {}", self.path.display()))?;
+        file.write_all(line.as_bytes()).into_diagnostic()?;
+        self.records.push(record);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_goes_on_behind_a_line_that_was_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/trials.jsonl");
+        let mut store: Store<u32> = Store::open(&path).unwrap();
+        store.push(7).unwrap();
+        std::fs::write(&path, "7\n[8").unwrap();
+        let mut store: Store<u32> = Store::open(&path).unwrap();
+        assert_eq!(store.records, [7]);
+        store.push(9).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "7\n9\n");
+    }
+
+    #[test]
+    fn a_bad_line_in_the_middle_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trials.jsonl");
+        std::fs::write(&path, "7\nx\n9\n").unwrap();
+        let error = Store::<u32>::open(&path).err().unwrap().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+}
