@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use network::Network;
-use repair::RepairError;
+use network::{Layer, Network};
+use repair::{Affine, RepairError, RepairSet};
 
 use crate::HeuristicError;
-use crate::estimate::estimate;
-use crate::gradients::gradient_norms;
-use crate::representation::Representation;
+use crate::estimate::{GuardProbe, estimate};
+use crate::gradients::loss_statistics;
+use crate::representation::{Representation, represent};
 use crate::similarity::norm;
 use crate::statistics::{LayerStatistics, Phase, Statistics, Subject};
 
@@ -44,38 +44,50 @@ impl Statistics {
     pub fn collect(subject: &Subject<'_>, seed: u64) -> Result<Self, HeuristicError> {
         let labels = check(subject)?;
         let network = subject.network;
+        let RepairSet { inputs, shape, .. } = subject.set;
         let mut watch = Stopwatch::start();
+        let layers: Vec<Layer> = network
+            .layers()
+            .iter()
+            .filter(|layer| repair::supported(layer).is_ok())
+            .cloned()
+            .collect();
+        let affine = layers
+            .iter()
+            .map(|layer| Affine::new(network, layer))
+            .collect::<Result<Vec<_>, _>>()?;
 
-        let representations = represent(network, &subject.set.inputs, labels.len())?;
-        let magnitudes: Vec<f64> = representations
-            .iter()
-            .map(Representation::magnitude)
-            .collect();
-        let variances: Vec<f64> = representations
-            .iter()
-            .map(Representation::variance)
-            .collect();
+        let representations = represent(network, &layers, inputs, shape)?;
+        let of = |measure: fn(&Representation) -> f64| -> Vec<f64> {
+            representations.iter().map(measure).collect()
+        };
+        let magnitudes = of(Representation::magnitude);
+        let variances = of(Representation::variance);
         watch.lap(Phase::Activations);
 
-        let cosines: Vec<_> = representations
+        let similarities: Vec<_> = representations
             .iter()
-            .map(Representation::cosine_similarity)
-            .collect();
-        let alignments: Vec<_> = representations
-            .iter()
-            .map(|layer| layer.label_cka(labels, network.classes()))
+            .map(|layer| {
+                (
+                    layer.cosine_similarity(),
+                    layer.within_class_similarity(labels),
+                    layer.label_cka(labels, network.classes()),
+                )
+            })
             .collect();
         watch.lap(Phase::Similarity);
 
-        let gradients = gradient_norms(network, &subject.set.inputs, labels)?;
-        let weights = weight_norms(network)?;
+        let losses = loss_statistics(network, &affine, inputs, shape, labels)?;
+        let weights = weight_norms(network, &layers)?;
         watch.lap(Phase::Gradients);
 
-        let guard_gradients = gradient_norms(network, subject.guard.0, subject.guard.1)?;
+        let (guard, guard_labels) = subject.guard;
+        let guard_losses =
+            loss_statistics(network, &affine, guard, subject.guard_shape, guard_labels)?;
         watch.lap(Phase::GuardGradients);
 
         let clean = match subject.clean {
-            Some(clean) => represent(network, clean, labels.len())?,
+            Some(clean) => represent(network, &layers, clean, shape)?,
             None => Vec::new(),
         };
         let counterparts: Vec<_> = representations
@@ -85,25 +97,30 @@ impl Statistics {
             .collect();
         watch.lap(Phase::Counterparts);
 
-        let mut layers = Vec::new();
-        for (k, layer) in network.layers().iter().enumerate() {
-            let (first_order, log_condition) = estimate(subject, layer, &mut watch)?;
-            layers.push(LayerStatistics {
-                layer: layer.clone(),
+        let guard = GuardProbe::new(subject)?;
+        watch.lap(Phase::Measured);
+        let mut found = Vec::new();
+        for (k, layer) in layers.into_iter().enumerate() {
+            let (first_order, log_condition) = estimate(subject, &layer, &guard, &mut watch)?;
+            let (cosine_similarity, within_class_similarity, label_cka) = similarities[k];
+            found.push(LayerStatistics {
+                layer,
                 activation_magnitude: magnitudes[k],
                 activation_variance: variances[k],
-                cosine_similarity: cosines[k],
-                label_cka: alignments[k],
-                gradient_norm: gradients[k],
+                cosine_similarity,
+                within_class_similarity,
+                label_cka,
+                gradient_norm: losses[k].gradient_norm,
+                contribution: losses[k].contribution,
                 weight_norm: weights[k],
-                guard_gradient_norm: guard_gradients[k],
+                guard_gradient_norm: guard_losses[k].gradient_norm,
                 counterpart: counterparts.get(k).copied(),
                 first_order,
                 log_condition,
             });
         }
         Ok(Self {
-            layers,
+            layers: found,
             seconds: watch.seconds,
             seed,
         })
@@ -116,6 +133,7 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
         network,
         set,
         guard: (inputs, guard_labels),
+        guard_shape,
         moments,
         clean,
         ..
@@ -130,7 +148,6 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
         });
     }
     set.validate(network, network.classes())?;
-    network.layers().iter().try_for_each(repair::supported)?;
     if guard_labels.is_empty() {
         return Err(RepairError::NoGuard.into());
     }
@@ -145,7 +162,7 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
     let counts = [
         (
             "numbers in the guard inputs",
-            guard_labels.len() * set.example(),
+            guard_labels.len() * guard_shape.iter().product::<usize>(),
             inputs.len(),
         ),
         (
@@ -154,7 +171,8 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
             clean.map_or(set.inputs.len(), <[f32]>::len),
         ),
     ];
-    for layer in network.layers() {
+    let repairable = |layer: &&Layer| repair::supported(layer).is_ok();
+    for layer in network.layers().iter().filter(repairable) {
         moments.layer(layer)?;
     }
     match counts
@@ -170,23 +188,9 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
     }
 }
 
-/// The outputs of every layer at the inputs, in layer order.
-fn represent(
-    network: &Network,
-    inputs: &[f32],
-    points: usize,
-) -> Result<Vec<Representation>, HeuristicError> {
-    let (traces, _) = network.activations(network.batch(inputs)?)?;
-    traces
-        .iter()
-        .map(|trace| Ok(Representation::new(trace.output.to_vec()?, points)))
-        .collect()
-}
-
-/// ‖W‖_F of every layer.
-fn weight_norms(network: &Network) -> Result<Vec<f64>, HeuristicError> {
-    network
-        .layers()
+/// ‖W‖_F of the layers.
+fn weight_norms(network: &Network, layers: &[Layer]) -> Result<Vec<f64>, HeuristicError> {
+    layers
         .iter()
         .map(|layer| Ok(norm(&network.tensor(&layer.weight)?)))
         .collect()

@@ -2,20 +2,57 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
-use network::{Activation, Layer, Mode, NodeId, Op};
-use repair::{Affine, Change, GuardMoments, MAX_MEMORY, Metric, Suffix, first_order};
+use network::{Activation, Layer, Mode, Network, NodeId, Op};
+use repair::{
+    Affine, Change, GuardMoments, MAX_MEMORY, Metric, RepairSet, State, Suffix, first_order,
+};
 
 use crate::HeuristicError;
 use crate::collect::Stopwatch;
-use crate::statistics::{FirstOrderStatistics, Phase, Subject};
+use crate::effects::Effects;
+use crate::statistics::{FirstOrderStatistics, MEASURED, Measured, Phase, Subject};
 
+/// How far from its bound an inequality may land to count as met.
+const LANDING: f64 = 1e-2;
+/// Points whose activations behind a layer are compared at once.
+const CHUNK: usize = 4;
 /// Size of an eigenvalue, relative to the largest, below which it counts as this.
 const EIGENVALUE_FLOOR: f64 = 1e-15;
+
+/// Guard inputs, and what the original network says to them.
+pub(crate) struct GuardProbe<'a> {
+    inputs: &'a [f32],
+    shape: &'a [usize],
+    labels: &'a [usize],
+    before: Vec<f64>,
+}
+
+impl<'a> GuardProbe<'a> {
+    /// The first [`MEASURED`] guard inputs.
+    pub(crate) fn new(subject: &Subject<'a>) -> Result<Self, HeuristicError> {
+        let (inputs, labels) = subject.guard;
+        let shape = subject.guard_shape;
+        let labels = &labels[..labels.len().min(MEASURED)];
+        let inputs = &inputs[..labels.len() * shape.iter().product::<usize>()];
+        Ok(Self {
+            before: repair::outputs(subject.network, inputs, shape)?,
+            inputs,
+            shape,
+            labels,
+        })
+    }
+
+    fn effects(&self, network: &Network) -> Result<Effects, HeuristicError> {
+        let after = repair::outputs(network, self.inputs, self.shape)?;
+        Effects::between(&self.before, &after, self.labels)
+    }
+}
 
 /// The first-order repair of `layer`, if it has a finite cost, and log₁₀ cond(K).
 pub(crate) fn estimate(
     subject: &Subject<'_>,
     layer: &Layer,
+    guard: &GuardProbe<'_>,
     watch: &mut Stopwatch,
 ) -> Result<(Option<FirstOrderStatistics>, f64), HeuristicError> {
     let layers = std::slice::from_ref(layer);
@@ -27,18 +64,38 @@ pub(crate) fn estimate(
     // An infinite cost comes with no change: its other numbers would look like the best.
     let statistics = if found.cost.is_finite() {
         let broken_pieces = broken_pieces(&suffix, &found.change)?;
+        watch.lap(Phase::Pattern);
+        let moved = suffix.at(Some(&found.change))?;
+        let measured = Measured {
+            guard: guard.effects(moved.network())?,
+            efficacy: efficacy(&suffix, &moved, subject.set)?,
+        };
         Some(FirstOrderStatistics {
             cost: found.cost,
             guard_change,
             broken_pieces,
+            measured,
         })
     } else {
         None
     };
-    watch.lap(Phase::Pattern);
+    watch.lap(Phase::Measured);
     let log_condition = log_condition(&found.kernel, layer)?;
     watch.lap(Phase::Conditioning);
     Ok((statistics, log_condition))
+}
+
+/// Share of the points that meet their specification at `state`.
+fn efficacy(suffix: &Suffix<'_>, state: &State, set: &RepairSet) -> Result<f64, HeuristicError> {
+    let outputs = suffix.outputs(state, Mode::Free)?;
+    let classes = (outputs.len() / set.len().max(1)).max(1);
+    let points = set.points.iter().zip(outputs.chunks_exact(classes));
+    let met = points.filter(|(inequalities, y)| {
+        let mut slacks = inequalities.iter().map(|inequality| inequality.slack(y));
+        // A step that the network follows to first order lands on the bound.
+        slacks.all(|slack| slack >= -LANDING)
+    });
+    Ok(met.count() as f64 / set.len().max(1) as f64)
 }
 
 /// Σ tr(G Δ A Δᵀ) over the groups, the undamped guard metric of a change.
@@ -88,14 +145,18 @@ fn broken_pieces(suffix: &Suffix<'_>, change: &Change) -> Result<Option<f64>, He
         return Ok(None);
     }
     let sources: Vec<NodeId> = behind.iter().map(|&(source, _)| source).collect();
-    let before = suffix.evaluate(&suffix.at(None)?, None, Mode::Free, &sources)?;
-    let after = suffix.evaluate(&suffix.at(Some(change))?, None, Mode::Free, &sources)?;
+    let [before, after] = [suffix.at(None)?, suffix.at(Some(change))?];
     let (mut units, mut broken) = (0usize, 0usize);
-    for (source, activation) in behind {
-        for (&z, &moved) in before[&source].iter().zip(&after[&source]) {
-            let piece = activation.piece(z);
-            units += 1;
-            broken += usize::from(piece.is_none() || piece != activation.piece(moved));
+    for first in (0..suffix.points()).step_by(CHUNK) {
+        let points = first..(first + CHUNK).min(suffix.points());
+        let values = |state| suffix.evaluate(state, Some(points.clone()), Mode::Free, &sources);
+        let (before, after) = (values(&before)?, values(&after)?);
+        for (source, activation) in &behind {
+            for (&z, &moved) in before[source].iter().zip(&after[source]) {
+                let piece = activation.piece(z);
+                units += 1;
+                broken += usize::from(piece.is_none() || piece != activation.piece(moved));
+            }
         }
     }
     Ok(Some(broken as f64 / units.max(1) as f64))

@@ -1,31 +1,43 @@
 //! Gradients of the loss with respect to every layer's weights.
 //!
-//! With h the layer's input and δ the sensitivity of the loss to its output,
-//! ∂L/∂W = (1/n) Σ_i δ_i h_iᵀ: one forward and one backward pass serve all layers.
+//! With φ the features of a layer at its positions and δ the sensitivity of the loss to its
+//! output, `∂L/∂W̃ = (1/n) Σ_i Σ_t δ_{i,t} φ_{i,t}ᵀ`: one forward and one backward pass per batch
+//! serve all layers.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
 use network::{Network, Op, Value};
+use rayon::prelude::*;
+use repair::{Affine, RepairError};
 
 use crate::HeuristicError;
+use crate::representation::batches;
+use crate::similarity::norm;
 
-/// Examples that are pushed through the network at once.
-const CHUNK: usize = 512;
+/// What the loss says of one layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LossStatistics {
+    /// ‖∂L/∂W‖_F.
+    pub(crate) gradient_norm: f64,
+    /// E Σ_u |δ_u a_u|.
+    pub(crate) contribution: f64,
+}
 
-/// ‖∂L/∂W_k‖_F of every layer for the mean cross-entropy L over at least one example.
-pub(crate) fn gradient_norms(
+/// The statistics of some layers for the mean cross-entropy L over at least one example;
+/// `inputs` is `labels x shape`, row-major.
+pub(crate) fn loss_statistics(
     network: &Network,
+    layers: &[Affine],
     inputs: &[f32],
+    shape: &[usize],
     labels: &[usize],
-) -> Result<Vec<f64>, HeuristicError> {
-    let example = inputs.len() / labels.len();
-    let mut sums: Vec<Mat<f64>> = network
-        .layers()
-        .iter()
-        .map(|layer| Mat::zeros(layer.outputs, layer.inputs))
-        .collect();
-    for (inputs, labels) in inputs.chunks(CHUNK * example).zip(labels.chunks(CHUNK)) {
-        let x = network.batch(inputs)?;
+) -> Result<Vec<LossStatistics>, HeuristicError> {
+    let example = shape.iter().product::<usize>().max(1);
+    let mut sums: Vec<Vec<f64>> = layers.iter().map(|l| vec![0.0; l.entries()]).collect();
+    let mut contributions = vec![0.0; layers.len()];
+    let mut first = 0;
+    for inputs in batches(inputs, shape) {
+        let labels = &labels[first..first + inputs.len() / example];
+        first += labels.len();
+        let x = network.batch_of(inputs, shape)?;
         let (traces, outputs) = network.activations(x.clone())?;
         let selector = loss_gradient(&outputs.to_vec()?, labels, ends_in_softmax(network));
         let selector = Value::from_f64(
@@ -35,25 +47,45 @@ pub(crate) fn gradient_norms(
             network.precision(),
         )?;
         let deltas = network.sensitivities(x, selector)?;
-        for ((sum, trace), delta) in sums.iter_mut().zip(&traces).zip(&deltas) {
-            let (h, delta) = (trace.input.to_vec()?, delta.to_vec()?);
-            let (p, m) = (sum.nrows(), sum.ncols());
-            let delta = MatRef::from_row_major_slice(&delta, labels.len(), p);
-            let h = MatRef::from_row_major_slice(&h, labels.len(), m);
-            matmul(
-                sum.as_mut(),
-                Accum::Add,
-                delta.transpose(),
-                h,
-                1.0,
-                Par::Seq,
-            );
+        for ((affine, sum), contribution) in layers.iter().zip(&mut sums).zip(&mut contributions) {
+            let trace = &traces[affine.layer().index];
+            let delta = deltas[affine.layer().index].to_vec()?;
+            let output = trace.output.to_vec()?;
+            let products = delta.iter().zip(&output).map(|(d, a)| (d * a).abs());
+            *contribution += products.sum::<f64>();
+            for gradient in gradients(affine, &trace.input, &delta, labels.len())? {
+                sum.iter_mut().zip(gradient).for_each(|(s, g)| *s += g);
+            }
         }
     }
-    Ok(sums
-        .iter()
-        .map(|sum| sum.norm_l2() / labels.len() as f64)
+    let count = labels.len() as f64;
+    let pairs = layers.iter().zip(sums).zip(contributions);
+    Ok(pairs
+        .map(|((affine, sum), contribution)| {
+            let change = affine.change(&sum);
+            let weight = change.get(&affine.layer().weight).unwrap_or_default();
+            LossStatistics {
+                gradient_norm: norm(weight) / count,
+                contribution: contribution / count,
+            }
+        })
         .collect())
+}
+
+/// The gradient of each example of a batch, p x width.
+fn gradients(
+    affine: &Affine,
+    input: &Value,
+    delta: &[f64],
+    batch: usize,
+) -> Result<Vec<Vec<f64>>, RepairError> {
+    let shape = input.shape();
+    let h = input.to_vec()?;
+    let [inputs, outputs] = [h.len(), delta.len()].map(|numbers| (numbers / batch).max(1));
+    h.par_chunks_exact(inputs)
+        .zip(delta.par_chunks_exact(outputs))
+        .map(|(h, delta)| Ok(affine.gradient(delta, &affine.features(h, &shape[1..])?)))
+        .collect()
 }
 
 /// Whether the outputs are probabilities already.

@@ -39,5 +39,6 @@ pub use effects::Effects;
 pub use error::HeuristicError;
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
 pub use statistics::{
-    Counterpart, FirstOrderStatistics, LayerStatistics, Phase, Statistics, Subject,
+    Counterpart, FirstOrderStatistics, LayerStatistics, MEASURED, Measured, Phase, Statistics,
+    Subject,
 };

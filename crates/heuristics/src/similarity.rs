@@ -1,5 +1,7 @@
 //! How alike vectors, and sets of vectors, are.
 
+use std::collections::BTreeSet;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -36,6 +38,29 @@ pub(crate) fn mean_pairwise_cosine(rows: &[f64], width: usize) -> Option<f64> {
     Some((dot(&sum, &sum) - f64::from(directions)) / (count * (count - 1)) as f64)
 }
 
+/// Mean cosine over pairs of different rows with one label; `None` when no label is shared.
+pub(crate) fn mean_within_class_cosine(
+    rows: &[f64],
+    width: usize,
+    labels: &[usize],
+) -> Option<f64> {
+    let (mut sum, mut pairs) = (0.0, 0usize);
+    for class in labels.iter().copied().collect::<BTreeSet<_>>() {
+        let members = rows.chunks_exact(width.max(1)).zip(labels);
+        let members: Vec<f64> = members
+            .filter(|&(_, &label)| label == class)
+            .flat_map(|(row, _)| row.iter().copied())
+            .collect();
+        let count = members.len() / width.max(1);
+        if let Some(mean) = mean_pairwise_cosine(&members, width) {
+            let of_class = count * (count - 1);
+            sum += mean * of_class as f64;
+            pairs += of_class;
+        }
+    }
+    (pairs > 0).then(|| sum / pairs as f64)
+}
+
 /// Cosine of the angle; 1 for equal vectors, zero ones too, and 0 if only one is zero.
 pub(crate) fn cosine(a: &[f64], b: &[f64]) -> f64 {
     if a == b {
@@ -47,13 +72,6 @@ pub(crate) fn cosine(a: &[f64], b: &[f64]) -> f64 {
     } else {
         0.0
     }
-}
-
-/// Population variance.
-pub(crate) fn variance(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
-    let count = values.len() as f64;
-    let mean = values.clone().sum::<f64>() / count;
-    values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / count
 }
 
 pub(crate) fn norm(a: &[f64]) -> f64 {
@@ -128,7 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn variance_divides_by_the_number_of_values() {
-        assert_eq!(variance([1.0, 3.0].into_iter()), 1.0);
+    fn only_pairs_of_one_label_count_within_classes() {
+        // Class 0: cos = 0; class 1: two equal rows; class 2 has a single row.
+        let rows = [1.0, 0.0, 0.0, 3.0, 2.0, 2.0, 1.0, 1.0, 5.0, 0.0];
+        let mean = mean_within_class_cosine(&rows, 2, &[0, 0, 1, 1, 2]);
+        assert!((mean.unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(mean_within_class_cosine(&rows[..4], 2, &[0, 1]), None);
     }
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use network::{Layer, Network};
 use repair::{GuardMoments, RepairSet};
 
+use crate::effects::Effects;
+
 /// What is scored.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
@@ -12,8 +14,10 @@ pub struct Subject<'a> {
     pub network: &'a Network,
     /// The repair set, with labels.
     pub set: &'a RepairSet,
-    /// Guard inputs (`n x example`, row-major) and their `n` labels.
+    /// Guard inputs (`n x guard_shape`, row-major) and their `n` labels.
     pub guard: (&'a [f32], &'a [usize]),
+    /// Shape of a guard input: images and texts may have other extents than the repair set's.
+    pub guard_shape: &'a [usize],
     /// Moments of the guard set.
     pub moments: &'a GuardMoments,
     /// Damping of the guard metric.
@@ -38,6 +42,8 @@ pub enum Phase {
     /// First-order repairs. They need [`Subject::moments`], whose time the
     /// caller knows.
     FirstOrder,
+    /// The network after the first-order repairs, at guard and repair inputs.
+    Measured,
     /// Activation patterns before and after the first-order repairs.
     Pattern,
     /// Eigenvalues of the first-order kernels.
@@ -47,7 +53,7 @@ pub enum Phase {
 /// Statistics of all layers.
 #[derive(Clone, Debug)]
 pub struct Statistics {
-    /// One entry per weight-bearing layer, in layer order.
+    /// One entry per layer that can be repaired, in layer order.
     pub layers: Vec<LayerStatistics>,
     /// Seconds of each phase, all layers together.
     pub seconds: BTreeMap<Phase, f64>,
@@ -60,16 +66,20 @@ pub struct Statistics {
 pub struct LayerStatistics {
     /// The layer.
     pub layer: Layer,
-    /// E|a|, over points and units.
+    /// E|a|, over points, positions and units.
     pub activation_magnitude: f64,
-    /// Variance of a over the points, averaged over units.
+    /// Variance of a over points and positions, averaged over units.
     pub activation_variance: f64,
     /// Mean cosine over pairs of repair points; `None` for a single point.
     pub cosine_similarity: Option<f64>,
+    /// Mean cosine over pairs of repair points with one label; `None` when none is shared.
+    pub within_class_similarity: Option<f64>,
     /// Linear CKA between a and the one-hot labels; `None` when one of them does not vary.
     pub label_cka: Option<f64>,
     /// ‖∂L/∂W‖_F, L the mean cross-entropy on the repair set.
     pub gradient_norm: f64,
+    /// E Σ_u |δ_u a_u| over points, δ = ∂L/∂a.
+    pub contribution: f64,
     /// ‖W‖_F.
     pub weight_norm: f64,
     /// ‖∂L/∂W‖_F on the guard set.
@@ -105,7 +115,21 @@ pub struct FirstOrderStatistics {
     /// under Δ: 0 behind the last layer; `None` when a smooth activation lies
     /// behind the layer, where there is no pattern to freeze.
     pub broken_pieces: Option<f64>,
+    /// What the network does with Δ in place, without another step.
+    pub measured: Measured,
 }
+
+/// The real network after a first-order repair.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    /// On guard inputs, at most [`MEASURED`] of them.
+    pub guard: Effects,
+    /// Share of the repair points that meet their specification, in [0, 1].
+    pub efficacy: f64,
+}
+
+/// Guard inputs at which first-order repairs are measured.
+pub const MEASURED: usize = 128;
 
 impl Statistics {
     /// Seconds of the given phases together.

@@ -32,6 +32,13 @@ pub struct State {
     z: Value,
 }
 
+impl State {
+    /// The network with the change in place.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
 /// A scalar of one point whose sensitivity is asked for.
 #[derive(Clone, Debug)]
 pub struct PointTarget {

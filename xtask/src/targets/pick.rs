@@ -28,6 +28,7 @@ pub(super) fn at_default_layer(
         network,
         set: &set,
         guard: (inputs, labels),
+        guard_shape: &bench.guard.shape,
         moments: &moments.moments,
         damping: DAMPING,
         clean: None,
@@ -37,7 +38,7 @@ pub(super) fn at_default_layer(
     let heuristic = heuristics::by_name(heuristics::DEFAULT).into_diagnostic()?;
     let picked = heuristics::pick(&heuristic.scores(&statistics))
         .ok_or_else(|| miette!("{} scores no layer of {}", heuristic.name(), bench.name))?;
-    let layer = &network.layers()[picked].name;
+    let layer = &statistics.layers[picked].layer.name;
     let seconds = start.elapsed().as_secs_f64();
     say(&format!(
         "{} picks {layer} in {seconds:.1} s",

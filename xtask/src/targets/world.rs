@@ -9,7 +9,6 @@ use data::Dataset;
 use experiments::laboratory::HeapCounter;
 use miette::{Context, IntoDiagnostic};
 use network::{Checkpoint, Device, DeviceChoice, Network, Precision};
-use repair::GuardMoments;
 
 use super::measure::{Bench, Moments};
 use super::row::Sample;
@@ -60,8 +59,6 @@ pub(super) struct World {
     pub(super) subjects: Shelf<Subject>,
     pub(super) benches: Shelf<Bench>,
     pub(super) moments: Shelf<Moments>,
-    /// Of all layers, by the bench's name.
-    pub(super) all_moments: Shelf<GuardMoments>,
     pub(super) probes: Shelf<Probe>,
     pub(super) samples: Shelf<Sample>,
 }
@@ -81,7 +78,6 @@ impl World {
             subjects: Shelf::new(),
             benches: Shelf::new(),
             moments: Shelf::new(),
-            all_moments: Shelf::new(),
             probes: Shelf::new(),
             samples: Shelf::new(),
         })

@@ -222,6 +222,7 @@ impl Laboratory {
             network: &specimen.network,
             set: &repair_set,
             guard: (&specimen.guard.inputs, &specimen.guard.labels),
+            guard_shape: &specimen.guard.shape,
             moments: &specimen.moments,
             damping: repair::DAMPING,
             clean: clean.as_deref(),
@@ -231,12 +232,12 @@ impl Laboratory {
         for name in &self.plan.heuristics.names {
             let heuristic = heuristics::by_name(name)?;
             let mut scores = heuristic.scores(&statistics);
-            for (layer, score) in specimen.network.layers().iter().zip(&mut scores) {
-                if !self.repairs(&layer.name) {
+            for (layer, score) in statistics.layers.iter().zip(&mut scores) {
+                if !self.repairs(&layer.layer.name) {
                     *score = None;
                 }
             }
-            let Some(layer) = heuristics::pick(&scores) else {
+            let Some(picked) = heuristics::pick(&scores) else {
                 continue;
             };
             let mut seconds = statistics.seconds_of(heuristic.phases());
@@ -248,11 +249,15 @@ impl Laboratory {
                 network: set.network.clone(),
                 points: set.points,
                 seed: set.seed,
-                layer,
-                scores: scores
+                layer: statistics.layers[picked].layer.index,
+                scores: statistics
+                    .layers
                     .iter()
-                    .enumerate()
-                    .map(|(layer, &score)| LayerScore { layer, score })
+                    .zip(scores)
+                    .map(|(layer, score)| LayerScore {
+                        layer: layer.layer.index,
+                        score,
+                    })
                     .collect(),
                 seconds,
             });

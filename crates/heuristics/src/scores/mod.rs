@@ -6,15 +6,19 @@ mod change_cka;
 mod change_cosine;
 mod change_l2;
 mod conflict;
+mod contribution;
 mod first_order_cost;
+mod first_step_efficacy;
 mod gradient_norm;
 mod gradient_ratio;
+mod measured_divergence;
 mod pattern_slack;
 mod position;
 mod predicted_drawdown;
 mod relative_gradient_norm;
 mod similarity_cka;
 mod similarity_cosine;
+mod similarity_within;
 
 use crate::HeuristicError;
 use crate::statistics::{LayerStatistics, Phase, Statistics};
@@ -70,9 +74,11 @@ impl LayerHeuristic {
 }
 
 /// Every heuristic, in the order of the documentation.
-pub static ALL: [LayerHeuristic; 18] = [
+pub static ALL: [LayerHeuristic; 23] = [
     first_order_cost::HEURISTIC,
     predicted_drawdown::HEURISTIC,
+    measured_divergence::HEURISTIC,
+    first_step_efficacy::HEURISTIC,
     pattern_slack::HEURISTIC,
     conflict::HEURISTIC,
     activation_magnitude::HEURISTIC,
@@ -80,12 +86,15 @@ pub static ALL: [LayerHeuristic; 18] = [
     gradient_norm::HEURISTIC,
     relative_gradient_norm::HEURISTIC,
     gradient_ratio::HEURISTIC,
+    contribution::HEURISTIC,
     change_l2::HEURISTIC,
     change_cosine::HEURISTIC,
     change_cka::HEURISTIC,
     similarity_cosine::HEURISTIC,
     similarity_cka::HEURISTIC,
+    similarity_within::HEURISTIC,
     position::FIRST,
+    position::FIRST_LINEAR,
     position::PENULTIMATE,
     position::LAST,
     position::RANDOM,

@@ -51,6 +51,7 @@ impl Fixture {
             network: &self.network,
             set: &self.set,
             guard: (&self.guard, &self.guard_labels),
+            guard_shape: &self.set.shape,
             moments: &self.moments(),
             damping: DAMPING,
             clean: self.clean.as_deref(),

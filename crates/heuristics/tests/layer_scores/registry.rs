@@ -2,18 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use heuristics::{ALL, DEFAULT, FirstOrderStatistics, Phase, Statistics, by_name, pick};
+use heuristics::{ALL, DEFAULT, Phase, Statistics, by_name, pick};
 use network::{Activation, mlp};
 
 use crate::fixture::{Fixture, numbers, scores};
 
-const PHASES: [Phase; 8] = [
+const PHASES: [Phase; 9] = [
     Phase::Activations,
     Phase::Similarity,
     Phase::Gradients,
     Phase::GuardGradients,
     Phase::Counterparts,
     Phase::FirstOrder,
+    Phase::Measured,
     Phase::Pattern,
     Phase::Conditioning,
 ];
@@ -42,18 +43,22 @@ fn spoil(statistics: &mut Statistics, phase: Phase) {
                 (layer.activation_magnitude, layer.activation_variance) = (NAN, NAN)
             }
             Phase::Similarity => {
-                (layer.cosine_similarity, layer.label_cka) = (Some(NAN), Some(NAN))
+                (layer.cosine_similarity, layer.label_cka) = (Some(NAN), Some(NAN));
+                layer.within_class_similarity = Some(NAN);
             }
-            Phase::Gradients => (layer.gradient_norm, layer.weight_norm) = (NAN, NAN),
+            Phase::Gradients => {
+                (layer.gradient_norm, layer.weight_norm) = (NAN, NAN);
+                layer.contribution = NAN;
+            }
             Phase::GuardGradients => layer.guard_gradient_norm = NAN,
             Phase::Counterparts => layer.counterpart = None,
             Phase::FirstOrder => {
-                let broken_pieces = layer.first_order.unwrap().broken_pieces;
-                layer.first_order = Some(FirstOrderStatistics {
-                    cost: NAN,
-                    guard_change: NAN,
-                    broken_pieces,
-                });
+                let repair = layer.first_order.as_mut().unwrap();
+                (repair.cost, repair.guard_change) = (NAN, NAN);
+            }
+            Phase::Measured => {
+                let measured = &mut layer.first_order.as_mut().unwrap().measured;
+                (measured.guard.divergence, measured.efficacy) = (NAN, NAN);
             }
             Phase::Pattern => layer.first_order.as_mut().unwrap().broken_pieces = Some(NAN),
             Phase::Conditioning => layer.log_condition = NAN,

@@ -77,11 +77,7 @@ impl<'a> Probe<'a> {
                 divergence: effects.divergence,
             })
         };
-        Ok([
-            of(&|_| true)?,
-            of(&|i| i % 2 == 0)?,
-            of(&|i| i % 2 == 1)?,
-        ])
+        Ok([of(&|_| true)?, of(&|i| i % 2 == 0)?, of(&|i| i % 2 == 1)?])
     }
 }
 

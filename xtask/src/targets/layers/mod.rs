@@ -4,23 +4,28 @@
 //! |---|---|
 //! | `sets` | networks, repair sets, splits |
 //! | `brute` | one repair set at one layer |
+//! | `scores` | what the heuristics say of a repair set |
 //! | `store` | results on disk, so that a study is resumed |
 
 mod brute;
+mod scores;
 mod sets;
 mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Instant;
 
 use miette::IntoDiagnostic;
 use network::Layer;
 use repair::GuardMoments;
 
 use self::brute::{Probes, Trial, trial};
+use self::scores::{Scores, score};
 use self::sets::{SetKey, Splits, keys};
 use self::store::Store;
-use super::measure::Bench;
+use super::measure::{Bench, Moments};
 use super::world::{World, say};
 
 /// The name of the table.
@@ -42,6 +47,7 @@ pub(super) struct Study {
 /// Repairs what is missing in the store.
 pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
     let mut trials: Store<Trial> = Store::open(&study.store.join("trials.jsonl"))?;
+    let mut scored: Store<Scores> = Store::open(&study.store.join("scores.jsonl"))?;
     let keys: Vec<_> = keys(study.sets)
         .into_iter()
         .filter(|(key, _)| key.network.contains(&study.only))
@@ -53,15 +59,21 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
             .iter()
             .filter(|layer| !is_done(&trials, key, layer))
             .collect();
-        if open.is_empty() {
+        let is_scored = scored.records.iter().any(|scores| scores.set == *key);
+        if open.is_empty() && is_scored {
             continue;
         }
         let splits = Splits::new(&bench)?;
         let probes = Probes::new(&bench.subject.network, &splits)?;
-        let moments = moments(world, &bench, &layers)?;
+        let Moments { moments, seconds } = &*moments(world, &bench, &layers)?;
         let points = splits.draw(&bench, key)?;
+        if !is_scored {
+            let found = score(&bench, moments, *seconds, guard_size(&bench), key, &points)?;
+            say(&format!("{key}: scored in {:.1} s", found.total_seconds));
+            scored.push(found)?;
+        }
         for layer in open {
-            let found = trial(&bench, &moments, &probes, key, &points, layer)?;
+            let found = trial(&bench, moments, &probes, key, &points, layer)?;
             say(&format!(
                 "{key} {}: {:.1} s, repaired {}, {:?}",
                 layer.name, found.seconds, found.repaired, found.test
@@ -86,17 +98,25 @@ fn is_done(trials: &Store<Trial>, key: &SetKey, layer: &Layer) -> bool {
     known.any(|trial| trial.set == *key && trial.layer == layer.index)
 }
 
-fn moments(
-    world: &World,
-    bench: &Bench,
-    layers: &[Layer],
-) -> miette::Result<std::rc::Rc<GuardMoments>> {
-    world.all_moments.get(&bench.name, || {
-        say(&format!("guard moments of all layers of {}", bench.name));
-        let guard = &bench.guard;
-        let count = GUARD[usize::from(guard.shape.len() == 1)].min(guard.len());
-        let inputs = &guard.inputs[..count * guard.example_len()];
-        GuardMoments::collect(&bench.subject.network, inputs, &guard.shape, layers)
-            .into_diagnostic()
-    })
+fn moments(world: &World, bench: &Bench, layers: &[Layer]) -> miette::Result<Rc<Moments>> {
+    world
+        .moments
+        .get(&format!("{} all layers", bench.name), || {
+            say(&format!("guard moments of all layers of {}", bench.name));
+            let start = Instant::now();
+            let guard = &bench.guard;
+            let inputs = &guard.inputs[..guard_size(bench) * guard.example_len()];
+            let moments =
+                GuardMoments::collect(&bench.subject.network, inputs, &guard.shape, layers);
+            Ok(Moments {
+                moments: moments.into_diagnostic()?,
+                seconds: start.elapsed().as_secs_f64(),
+            })
+        })
+}
+
+/// Guard examples that are used.
+fn guard_size(bench: &Bench) -> usize {
+    let guard = &bench.guard;
+    GUARD[usize::from(guard.shape.len() == 1)].min(guard.len())
 }

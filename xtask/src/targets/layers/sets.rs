@@ -27,13 +27,48 @@ pub(super) struct Kind {
 
 /// Networks and kinds of repair sets.
 pub(super) static KINDS: [Kind; 9] = [
-    kind("mnist 3x100", "fog", |w| perceptrons::fog(w, "3x100"), [20, 100]),
-    kind("mnist 3x100", "mixed", |w| perceptrons::mixed(w, "3x100"), [20, 100]),
-    kind("mnist 9x100", "fog", |w| perceptrons::fog(w, "9x100"), [20, 100]),
-    kind("mnist 9x100", "mixed", |w| perceptrons::mixed(w, "9x100"), [20, 100]),
-    kind("mnist 9x200", "fog", |w| perceptrons::fog(w, "9x200"), [20, 100]),
-    kind("mnist 9x200", "mixed", |w| perceptrons::mixed(w, "9x200"), [20, 100]),
-    kind("squeezenet 1.1", "wrong", |w| squeezenet(w, "squeezenet 1.1", "squeezenet1_1.safetensors"), [10, 25]),
+    kind(
+        "mnist 3x100",
+        "fog",
+        |w| perceptrons::fog(w, "3x100"),
+        [20, 100],
+    ),
+    kind(
+        "mnist 3x100",
+        "mixed",
+        |w| perceptrons::mixed(w, "3x100"),
+        [20, 100],
+    ),
+    kind(
+        "mnist 9x100",
+        "fog",
+        |w| perceptrons::fog(w, "9x100"),
+        [20, 100],
+    ),
+    kind(
+        "mnist 9x100",
+        "mixed",
+        |w| perceptrons::mixed(w, "9x100"),
+        [20, 100],
+    ),
+    kind(
+        "mnist 9x200",
+        "fog",
+        |w| perceptrons::fog(w, "9x200"),
+        [20, 100],
+    ),
+    kind(
+        "mnist 9x200",
+        "mixed",
+        |w| perceptrons::mixed(w, "9x200"),
+        [20, 100],
+    ),
+    kind(
+        "squeezenet 1.1",
+        "wrong",
+        |w| squeezenet(w, "squeezenet 1.1", "squeezenet1_1.safetensors"),
+        [10, 25],
+    ),
     kind("mobilevit fashion", "wrong", mobilevit, [10, 25]),
     kind("distilbert sst-2", "wrong", distilbert, [10, 25]),
 ];
@@ -138,7 +173,11 @@ impl Splits {
         let similar = match &bench.similar {
             Some(similar) => {
                 let of_test = (0..similar.len()).filter(|&i| among(&scored, &similar.ids[i]));
-                Some(similar.subset(&of_test.collect::<Vec<_>>()).into_diagnostic()?)
+                Some(
+                    similar
+                        .subset(&of_test.collect::<Vec<_>>())
+                        .into_diagnostic()?,
+                )
             }
             None => None,
         };

@@ -1,0 +1,94 @@
+//! What every heuristic says of every layer for a repair set.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use data::Dataset;
+use heuristics::{ALL, Phase, Statistics, Subject};
+use miette::IntoDiagnostic;
+use repair::{DAMPING, GuardMoments, RepairSet};
+use serde::{Deserialize, Serialize};
+
+use super::sets::SetKey;
+use crate::targets::measure::Bench;
+
+/// The scores of one repair set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Scores {
+    pub(super) set: SetKey,
+    /// Indices of the scored layers.
+    pub(super) layers: Vec<usize>,
+    /// Per heuristic, in the order of `layers`.
+    pub(super) scores: BTreeMap<String, Vec<Option<f64>>>,
+    /// What each heuristic costs by itself, guard moments included where it reads them.
+    pub(super) seconds: BTreeMap<String, f64>,
+    /// All heuristics together, with the guard moments.
+    pub(super) total_seconds: f64,
+}
+
+/// Scores all layers of a bench for some points.
+pub(super) fn score(
+    bench: &Bench,
+    moments: &GuardMoments,
+    moments_seconds: f64,
+    guard: usize,
+    key: &SetKey,
+    points: &Dataset,
+) -> miette::Result<Scores> {
+    let set = RepairSet::argmax(points, bench.margin).into_diagnostic()?;
+    let clean = counterparts(bench, points)?;
+    let guard_inputs = &bench.guard.inputs[..guard * bench.guard.example_len()];
+    let subject = Subject {
+        network: &bench.subject.network,
+        set: &set,
+        guard: (guard_inputs, &bench.guard.labels[..guard]),
+        guard_shape: &bench.guard.shape,
+        moments,
+        damping: DAMPING,
+        clean: clean.as_ref().map(|clean| clean.inputs.as_slice()),
+    };
+    let start = Instant::now();
+    let statistics = Statistics::collect(&subject, key.seed).into_diagnostic()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let cost = |phases: &[Phase]| {
+        let reads_moments = phases.contains(&Phase::FirstOrder);
+        statistics.seconds_of(phases) + if reads_moments { moments_seconds } else { 0.0 }
+    };
+    Ok(Scores {
+        set: key.clone(),
+        layers: statistics.layers.iter().map(|l| l.layer.index).collect(),
+        scores: ALL
+            .iter()
+            .map(|h| (h.name().to_owned(), h.scores(&statistics)))
+            .collect(),
+        seconds: ALL
+            .iter()
+            .map(|h| (h.name().to_owned(), cost(h.phases())))
+            .collect(),
+        total_seconds: seconds + moments_seconds,
+    })
+}
+
+/// The clean versions of corrupted points, where the bench holds out the same images.
+fn counterparts(bench: &Bench, points: &Dataset) -> miette::Result<Option<Dataset>> {
+    let by_image: BTreeMap<(&str, u32), usize> = bench
+        .held_out
+        .ids
+        .iter()
+        .enumerate()
+        .map(|(i, id)| (id.image(), i))
+        .collect();
+    let positions: Option<Vec<usize>> = points
+        .ids
+        .iter()
+        .map(|id| by_image.get(&id.image()).copied())
+        .collect();
+    match positions {
+        Some(positions) => bench
+            .held_out
+            .subset(&positions)
+            .into_diagnostic()
+            .map(Some),
+        None => Ok(None),
+    }
+}
