@@ -7,7 +7,7 @@ use network::{Layer, Network};
 use repair::{Affine, RepairError, RepairSet};
 
 use crate::HeuristicError;
-use crate::estimate::{GuardProbe, estimate};
+use crate::estimate::{estimate, guard_probe};
 use crate::gradients::loss_statistics;
 use crate::representation::{Representation, represent};
 use crate::similarity::norm;
@@ -97,7 +97,7 @@ impl Statistics {
             .collect();
         watch.lap(Phase::Counterparts);
 
-        let guard = GuardProbe::new(subject)?;
+        let guard = guard_probe(subject)?;
         watch.lap(Phase::Measured);
         let mut found = Vec::new();
         for (k, layer) in layers.into_iter().enumerate() {

@@ -2,14 +2,14 @@
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
-use network::{Activation, Layer, Mode, Network, NodeId, Op};
+use network::{Activation, Layer, Mode, NodeId, Op};
 use repair::{
     Affine, Change, GuardMoments, MAX_MEMORY, Metric, RepairSet, State, Suffix, first_order,
 };
 
 use crate::HeuristicError;
 use crate::collect::Stopwatch;
-use crate::effects::Effects;
+use crate::probe::Probe;
 use crate::statistics::{FirstOrderStatistics, MEASURED, Measured, Phase, Subject};
 
 /// How far from its bound an inequality may land to count as met.
@@ -19,40 +19,20 @@ const CHUNK: usize = 4;
 /// Size of an eigenvalue, relative to the largest, below which it counts as this.
 const EIGENVALUE_FLOOR: f64 = 1e-15;
 
-/// Guard inputs, and what the original network says to them.
-pub(crate) struct GuardProbe<'a> {
-    inputs: &'a [f32],
-    shape: &'a [usize],
-    labels: &'a [usize],
-    before: Vec<f64>,
-}
-
-impl<'a> GuardProbe<'a> {
-    /// The first [`MEASURED`] guard inputs.
-    pub(crate) fn new(subject: &Subject<'a>) -> Result<Self, HeuristicError> {
-        let (inputs, labels) = subject.guard;
-        let shape = subject.guard_shape;
-        let labels = &labels[..labels.len().min(MEASURED)];
-        let inputs = &inputs[..labels.len() * shape.iter().product::<usize>()];
-        Ok(Self {
-            before: repair::outputs(subject.network, inputs, shape)?,
-            inputs,
-            shape,
-            labels,
-        })
-    }
-
-    fn effects(&self, network: &Network) -> Result<Effects, HeuristicError> {
-        let after = repair::outputs(network, self.inputs, self.shape)?;
-        Effects::between(&self.before, &after, self.labels)
-    }
+/// The first [`MEASURED`] guard inputs.
+pub(crate) fn guard_probe<'a>(subject: &Subject<'a>) -> Result<Probe<'a>, HeuristicError> {
+    let (inputs, labels) = subject.guard;
+    let shape = subject.guard_shape;
+    let labels = &labels[..labels.len().min(MEASURED)];
+    let inputs = &inputs[..labels.len() * shape.iter().product::<usize>()];
+    Probe::of(subject.network, inputs, shape, labels)
 }
 
 /// The first-order repair of `layer`, if it has a finite cost, and log₁₀ cond(K).
 pub(crate) fn estimate(
     subject: &Subject<'_>,
     layer: &Layer,
-    guard: &GuardProbe<'_>,
+    guard: &Probe<'_>,
     watch: &mut Stopwatch,
 ) -> Result<(Option<FirstOrderStatistics>, f64), HeuristicError> {
     let layers = std::slice::from_ref(layer);

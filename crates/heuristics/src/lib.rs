@@ -25,18 +25,22 @@
 //! brute force, which repairs at every layer and keeps the best on a selection
 //! split; it needs repairs, so the experiments compute it.
 
+mod auto;
 mod collect;
 mod effects;
 mod error;
 mod estimate;
 mod gradients;
+mod probe;
 mod representation;
 mod scores;
 mod similarity;
 mod statistics;
 
+pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, auto};
 pub use effects::Effects;
 pub use error::HeuristicError;
+pub use probe::{Probe, Trial};
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
 pub use statistics::{
     Counterpart, FirstOrderStatistics, LayerStatistics, MEASURED, Measured, Phase, Statistics,

@@ -133,6 +133,27 @@ impl RepairSet {
         }
     }
 
+    /// At most `count` of the points that are to be repaired, evenly spaced over their order,
+    /// without the protected ones.
+    pub fn thinned(&self, count: usize) -> Self {
+        let (all, example) = (self.repaired(), self.example());
+        let count = count.min(all);
+        let chosen: Vec<usize> = (0..count).map(|i| i * all / count.max(1)).collect();
+        let inputs = chosen.iter().map(|&i| i * example..(i + 1) * example);
+        Self {
+            inputs: inputs
+                .flat_map(|range| self.inputs[range].to_vec())
+                .collect(),
+            shape: self.shape.clone(),
+            points: chosen.iter().map(|&i| self.points[i].clone()).collect(),
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| chosen.iter().map(|&i| labels[i]).collect()),
+            protected: 0,
+        }
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.points.len()

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `sets` | networks, repair sets, splits |
 //! | `brute` | one repair set at one layer |
+//! | `pilots` | a few points of a repair set at every layer |
 //! | `scores` | what the heuristics say of a repair set |
 //! | `store` | results on disk, so that a study is resumed |
 
 mod brute;
+mod pilots;
 mod scores;
 mod sets;
 mod store;
@@ -17,11 +19,13 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
 
+use heuristics::Probe;
 use miette::IntoDiagnostic;
 use network::Layer;
 use repair::GuardMoments;
 
 use self::brute::{Probes, Trial, trial};
+use self::pilots::{Piloted, pilot};
 use self::scores::{Scores, score};
 use self::sets::{SetKey, Splits, keys};
 use self::store::Store;
@@ -48,6 +52,7 @@ pub(super) struct Study {
 pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
     let mut trials: Store<Trial> = Store::open(&study.store.join("trials.jsonl"))?;
     let mut scored: Store<Scores> = Store::open(&study.store.join("scores.jsonl"))?;
+    let mut piloted: Store<Piloted> = Store::open(&study.store.join("pilots.jsonl"))?;
     let keys: Vec<_> = keys(study.sets)
         .into_iter()
         .filter(|(key, _)| key.network.contains(&study.only))
@@ -55,12 +60,16 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
     for (key, kind) in &keys {
         let bench = (kind.bench)(world)?;
         let layers: Vec<Layer> = candidates(&bench);
-        let open: Vec<&Layer> = layers
-            .iter()
-            .filter(|layer| !is_done(&trials, key, layer))
-            .collect();
         let is_scored = scored.records.iter().any(|scores| scores.set == *key);
-        if open.is_empty() && is_scored {
+        let open = |known: &[(&SetKey, usize)]| -> Vec<&Layer> {
+            let is_open = |layer: &&Layer| !known.contains(&(key, layer.index));
+            layers.iter().filter(is_open).collect()
+        };
+        let known: Vec<_> = trials.records.iter().map(|t| (&t.set, t.layer)).collect();
+        let to_repair = open(&known);
+        let known: Vec<_> = piloted.records.iter().map(|p| (&p.set, p.layer)).collect();
+        let to_pilot = open(&known);
+        if to_repair.is_empty() && to_pilot.is_empty() && is_scored {
             continue;
         }
         let splits = Splits::new(&bench)?;
@@ -72,7 +81,12 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
             say(&format!("{key}: scored in {:.1} s", found.total_seconds));
             scored.push(found)?;
         }
-        for layer in open {
+        let selection = Probe::new(&bench.subject.network, &splits.selection).into_diagnostic()?;
+        for layer in to_pilot {
+            let found = pilot(&bench, moments, &selection, key, &points, layer)?;
+            piloted.push(found)?;
+        }
+        for layer in to_repair {
             let found = trial(&bench, moments, &probes, key, &points, layer)?;
             say(&format!(
                 "{key} {}: {:.1} s, repaired {}, {:?}",
@@ -91,11 +105,6 @@ fn candidates(bench: &Bench) -> Vec<Layer> {
         .filter(|layer| repair::supported(layer).is_ok())
         .cloned()
         .collect()
-}
-
-fn is_done(trials: &Store<Trial>, key: &SetKey, layer: &Layer) -> bool {
-    let mut known = trials.records.iter();
-    known.any(|trial| trial.set == *key && trial.layer == layer.index)
 }
 
 fn moments(world: &World, bench: &Bench, layers: &[Layer]) -> miette::Result<Rc<Moments>> {

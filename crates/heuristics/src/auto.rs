@@ -1,0 +1,401 @@
+//! Which layer, decided within a budget of time.
+//!
+//! ```text
+//! order the layers by a prior score
+//! pilot:    repair a few of the points at one layer after the other
+//! attempt:  repair all points at the layers whose pilots did least harm
+//! vary:     the other method, the two best layers together, wider margins
+//! keep what does least harm on the selection split
+//! ```
+//!
+//! Harm is the divergence of the predictions on clean selection examples ([`Effects`]). Pilots are
+//! one rung of successive halving (Jamieson & Talwalkar, AISTATS 2016): few points rank layers
+//! almost as all of them do, at a fraction of the time. With examples like the repaired ones the
+//! attempt that gains most accuracy on them is kept, among those within a tolerance of drawdown.
+
+use std::time::{Duration, Instant};
+
+use data::Dataset;
+use network::{Checkpoint, Layer, Network};
+use repair::{
+    GuardMoments, MARGINS, Method, Objective, Options, Problem, RepairError, RepairSet, supported,
+};
+
+use crate::HeuristicError;
+use crate::effects::Effects;
+use crate::probe::{Probe, Trial, loaded};
+use crate::scores::pick;
+
+/// Points of a pilot.
+pub const PILOT_POINTS: usize = 5;
+/// Steps of a pilot.
+const PILOT_ROUNDS: usize = 25;
+/// Share of the budget after which no pilot starts.
+const PILOT_SHARE: f64 = 0.4;
+/// Layers at which all points are repaired, if there is time.
+const ATTEMPTS: usize = 3;
+
+/// What is to be decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The network that computes.
+    pub network: &'a Network,
+    /// The file that it was loaded from.
+    pub checkpoint: &'a Checkpoint,
+    /// What is to be repaired.
+    pub points: &'a Dataset,
+    /// The margin to begin with.
+    pub margin: f64,
+    /// Moments of every layer that may be chosen.
+    pub moments: &'a GuardMoments,
+    /// Clean examples that decide; neither repaired nor used as guard, nor to score the result.
+    pub clean: &'a Probe<'a>,
+    /// Examples like the repaired ones that decide too.
+    pub similar: Option<&'a Probe<'a>>,
+    /// Accuracy on the clean examples that may be lost for the sake of similar ones, in points.
+    pub tolerance: f64,
+    /// How repairs are made; method, margin and layers are chosen here.
+    pub options: &'a Options,
+    /// Time for everything.
+    pub budget: Duration,
+}
+
+/// A few points repaired at one layer.
+#[derive(Clone, Debug)]
+pub struct Pilot {
+    /// Index of the layer in the network.
+    pub layer: usize,
+    /// Whether all of them are right.
+    pub repaired: bool,
+    /// Share that is right, in percent.
+    pub efficacy: f64,
+    /// Divergence on the clean examples; infinite unless repaired.
+    pub harm: f64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// All points repaired in one way.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Indices of the edited layers.
+    pub layers: Vec<usize>,
+    /// The method.
+    pub method: Method,
+    /// The margin.
+    pub margin: f64,
+    /// The repair and its effects on the clean examples.
+    pub trial: Trial,
+    /// Effects on the similar examples.
+    pub similar: Option<Effects>,
+}
+
+/// The decision.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// Indices of the layers, the recommended one first.
+    pub ranking: Vec<usize>,
+    /// The pilots, in the order in which they ran.
+    pub pilots: Vec<Pilot>,
+    /// The attempts, in the order in which they ran.
+    pub attempts: Vec<Attempt>,
+    /// The attempt that is kept; `None` when no attempt repairs all points.
+    pub best: Option<usize>,
+}
+
+/// Decides; `prior` orders the layers of the network, as a heuristic's scores do.
+///
+/// # Errors
+/// As [`repair::repair`]; [`HeuristicError::Count`] unless there is one prior score per layer.
+pub fn auto(question: &Question<'_>, prior: &[Option<f64>]) -> Result<Choice, HeuristicError> {
+    let layers = question.network.layers();
+    if prior.len() != layers.len() {
+        return Err(HeuristicError::Count {
+            what: "prior scores of layers",
+            expected: layers.len(),
+            got: prior.len(),
+        });
+    }
+    let clock = Clock::new(question.budget);
+    let order = order(layers, prior);
+    let pilots = pilots(question, &order, &clock)?;
+    let ranking = ranking(&order, &pilots);
+    let mut attempts = Vec::new();
+    for &layer in &ranking {
+        // The first success may take all the time that there is.
+        let repaired = attempts
+            .iter()
+            .filter(|a: &&Attempt| a.trial.effects.is_some());
+        if repaired.count() == ATTEMPTS || (clock.is_over() && !attempts.is_empty()) {
+            break;
+        }
+        let way = Way::sequential(&[layer], question.margin);
+        attempts.extend(question.attempt(&way, &clock)?);
+    }
+    question.vary(&mut attempts, &clock)?;
+    Ok(Choice {
+        best: question.best(&attempts),
+        ranking,
+        pilots,
+        attempts,
+    })
+}
+
+/// The layers that can be repaired, those of the highest prior first.
+fn order(layers: &[Layer], prior: &[Option<f64>]) -> Vec<usize> {
+    let mut open: Vec<Option<f64>> = layers
+        .iter()
+        .zip(prior)
+        .map(|(layer, score)| {
+            supported(layer)
+                .is_ok()
+                .then_some(score.unwrap_or(f64::NEG_INFINITY))
+        })
+        .collect();
+    let mut order = Vec::new();
+    while let Some(next) = pick(&open) {
+        open[next] = None;
+        order.push(next);
+    }
+    order
+}
+
+/// Few points, one layer after the other, while there is time.
+fn pilots(
+    question: &Question<'_>,
+    order: &[usize],
+    clock: &Clock,
+) -> Result<Vec<Pilot>, HeuristicError> {
+    let set = RepairSet::argmax(question.points, question.margin)?.thinned(PILOT_POINTS);
+    let mut pilots = Vec::new();
+    for &layer in order {
+        if clock.share() > PILOT_SHARE {
+            break;
+        }
+        pilots.push(question.pilot(&set, layer, clock.left())?);
+    }
+    Ok(pilots)
+}
+
+/// Layers by what their pilots did: repaired ones by harm, others by efficacy; then those without.
+fn ranking(order: &[usize], pilots: &[Pilot]) -> Vec<usize> {
+    let mut ranked: Vec<&Pilot> = pilots.iter().collect();
+    ranked.sort_by(|a, b| {
+        let by_harm = a.harm.total_cmp(&b.harm);
+        by_harm.then(b.efficacy.total_cmp(&a.efficacy))
+    });
+    let piloted = ranked.iter().map(|pilot| pilot.layer);
+    let rest = order.iter().copied();
+    let rest = rest.filter(|layer| pilots.iter().all(|pilot| pilot.layer != *layer));
+    // What a pilot could not repair comes behind what was not tried.
+    let failed = ranked.iter().filter(|pilot| !pilot.repaired).count();
+    let repaired = ranked.len() - failed;
+    let mut ranking: Vec<usize> = piloted.clone().take(repaired).collect();
+    ranking.extend(rest);
+    ranking.extend(piloted.skip(repaired));
+    ranking
+}
+
+/// How a repair is made.
+struct Way {
+    layers: Vec<usize>,
+    method: Method,
+    margin: f64,
+}
+
+impl Way {
+    fn sequential(layers: &[usize], margin: f64) -> Self {
+        Self {
+            layers: layers.to_vec(),
+            method: Method::Sequential,
+            margin,
+        }
+    }
+}
+
+impl Question<'_> {
+    /// Repairs a few points at one layer.
+    ///
+    /// # Errors
+    /// As [`auto`].
+    pub fn pilot(
+        &self,
+        set: &RepairSet,
+        layer: usize,
+        limit: Duration,
+    ) -> Result<Pilot, HeuristicError> {
+        let options = Options {
+            time_limit: Some(limit),
+            max_rounds: PILOT_ROUNDS.min(self.options.max_rounds),
+            method: Method::Sequential,
+            ..self.options.clone()
+        };
+        let layers = std::slice::from_ref(&self.network.layers()[layer]);
+        let trial = Trial::run(&self.problem(layers, set), &options, self.clean)?;
+        tracing::info!(
+            layer = layers[0].name,
+            efficacy = trial.efficacy(),
+            harm = trial.harm(),
+            seconds = trial.seconds,
+            "pilot"
+        );
+        Ok(Pilot {
+            layer,
+            repaired: trial.effects.is_some(),
+            efficacy: trial.efficacy(),
+            harm: trial.harm(),
+            seconds: trial.seconds,
+        })
+    }
+
+    fn problem<'a>(&'a self, layers: &'a [Layer], set: &'a RepairSet) -> Problem<'a> {
+        Problem {
+            network: self.network,
+            checkpoint: self.checkpoint,
+            layers,
+            set,
+            guard: Some(self.moments),
+            start: None,
+        }
+    }
+
+    /// Repairs all points; `None` when the method does not apply to the layers.
+    fn attempt(&self, way: &Way, clock: &Clock) -> Result<Option<Attempt>, HeuristicError> {
+        let set = RepairSet::argmax(self.points, way.margin)?;
+        let chosen: Vec<Layer> = way
+            .layers
+            .iter()
+            .map(|&layer| self.network.layers()[layer].clone())
+            .collect();
+        let options = Options {
+            time_limit: Some(clock.left()),
+            method: way.method,
+            ..self.options.clone()
+        };
+        let trial = match Trial::run(&self.problem(&chosen, &set), &options, self.clean) {
+            Err(HeuristicError::Repair(error)) if way.method == Method::Frozen => match error {
+                RepairError::Unsupported { .. } | RepairError::Option { .. } => return Ok(None),
+                error => return Err(error.into()),
+            },
+            trial => trial?,
+        };
+        let similar = match (self.similar, trial.repair()) {
+            (Some(probe), Some(repair)) => Some(probe.effects(&loaded(self.network, repair)?)?),
+            _ => None,
+        };
+        tracing::info!(
+            layers = ?way.layers,
+            method = %way.method,
+            margin = way.margin,
+            efficacy = trial.efficacy(),
+            harm = trial.harm(),
+            seconds = trial.seconds,
+            "attempt"
+        );
+        Ok(Some(Attempt {
+            layers: way.layers.clone(),
+            method: way.method,
+            margin: way.margin,
+            trial,
+            similar,
+        }))
+    }
+
+    /// Other ways to repair where the best attempt did, while there is time for as long a repair.
+    fn vary(&self, attempts: &mut Vec<Attempt>, clock: &Clock) -> Result<(), HeuristicError> {
+        let Some(best) = self.best(attempts) else {
+            return Ok(());
+        };
+        let (layers, seconds) = (attempts[best].layers.clone(), attempts[best].trial.seconds);
+        let mut ways = Vec::new();
+        if self.similar.is_some() {
+            let wider = MARGINS.into_iter().filter(|&margin| margin > self.margin);
+            ways.extend(wider.map(|margin| Way::sequential(&layers, margin)));
+        }
+        let second = attempts.iter().enumerate();
+        let mut second = second.filter(|(i, a)| *i != best && a.trial.effects.is_some());
+        if let Some((_, other)) = second.next() {
+            let both = [layers.as_slice(), &other.layers].concat();
+            ways.push(Way::sequential(&both, self.margin));
+        }
+        if self.is_piecewise_linear() && self.options.objective == Objective::Guarded {
+            ways.push(Way {
+                method: Method::Frozen,
+                ..Way::sequential(&layers, self.margin)
+            });
+        }
+        for way in ways {
+            if clock.left().as_secs_f64() < seconds {
+                break;
+            }
+            attempts.extend(self.attempt(&way, clock)?);
+        }
+        Ok(())
+    }
+
+    /// Whether every activation of the network has linear pieces.
+    fn is_piecewise_linear(&self) -> bool {
+        let nodes = self.network.graph().nodes().iter();
+        let mut activations = nodes.filter_map(|node| match node.op {
+            network::Op::Activation(activation) => Some(activation),
+            _ => None,
+        });
+        activations.all(|activation| activation.has_linear_pieces())
+    }
+
+    /// The attempt to keep.
+    fn best(&self, attempts: &[Attempt]) -> Option<usize> {
+        let repaired = attempts.iter().enumerate();
+        let repaired = repaired.filter(|(_, attempt)| attempt.trial.effects.is_some());
+        repaired
+            .reduce(|best, next| {
+                if self.prefers(next.1, best.1) {
+                    next
+                } else {
+                    best
+                }
+            })
+            .map(|(i, _)| i)
+    }
+
+    fn prefers(&self, next: &Attempt, best: &Attempt) -> bool {
+        let gained = |attempt: &Attempt| attempt.similar.map_or(0.0, |e| -e.drawdown);
+        let loses = |attempt: &Attempt| {
+            let lost = attempt.trial.effects.map_or(f64::INFINITY, |e| e.drawdown);
+            self.similar.is_some() && lost > self.tolerance
+        };
+        match (loses(next), loses(best)) {
+            (false, true) => true,
+            (true, false) => false,
+            (false, false) if gained(next) != gained(best) => gained(next) > gained(best),
+            _ => next.trial.harm() < best.trial.harm(),
+        }
+    }
+}
+
+/// How much of the budget is gone.
+struct Clock {
+    start: Instant,
+    budget: Duration,
+}
+
+impl Clock {
+    fn new(budget: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            budget,
+        }
+    }
+
+    fn share(&self) -> f64 {
+        self.start.elapsed().as_secs_f64() / self.budget.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn left(&self) -> Duration {
+        self.budget.saturating_sub(self.start.elapsed())
+    }
+
+    fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+}

@@ -1,0 +1,116 @@
+//! Examples on which a network is compared with a repaired version of itself.
+
+use std::time::Instant;
+
+use data::Dataset;
+use network::Network;
+use repair::{Options, Outcome, Problem, Repair, repair};
+
+use crate::HeuristicError;
+use crate::effects::Effects;
+
+/// Labelled examples, and what the original network says to them.
+#[derive(Clone, Debug)]
+pub struct Probe<'a> {
+    inputs: &'a [f32],
+    shape: &'a [usize],
+    labels: &'a [usize],
+    before: Vec<f64>,
+}
+
+impl<'a> Probe<'a> {
+    /// Asks `network` for its outputs on a dataset.
+    ///
+    /// # Errors
+    /// [`HeuristicError::Network`] and [`HeuristicError::Repair`] when it does not fit.
+    pub fn new(network: &Network, set: &'a Dataset) -> Result<Self, HeuristicError> {
+        Self::of(network, &set.inputs, &set.shape, &set.labels)
+    }
+
+    /// The same for inputs (`labels x shape`, row-major).
+    pub(crate) fn of(
+        network: &Network,
+        inputs: &'a [f32],
+        shape: &'a [usize],
+        labels: &'a [usize],
+    ) -> Result<Self, HeuristicError> {
+        Ok(Self {
+            before: repair::outputs(network, inputs, shape)?,
+            inputs,
+            shape,
+            labels,
+        })
+    }
+
+    /// How another network differs from the original one.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn effects(&self, network: &Network) -> Result<Effects, HeuristicError> {
+        let after = repair::outputs(network, self.inputs, self.shape)?;
+        Effects::between(&self.before, &after, self.labels)
+    }
+}
+
+/// One repair, and what it does elsewhere.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// The answer.
+    pub outcome: Outcome,
+    /// On a probe; of a repair.
+    pub effects: Option<Effects>,
+    /// Seconds of both.
+    pub seconds: f64,
+}
+
+impl Trial {
+    /// Repairs, and measures what comes out on a probe.
+    ///
+    /// # Errors
+    /// As [`repair()`] and [`Probe::effects`].
+    pub fn run(
+        problem: &Problem<'_>,
+        options: &Options,
+        probe: &Probe<'_>,
+    ) -> Result<Self, HeuristicError> {
+        let start = Instant::now();
+        let outcome = repair(problem, options)?;
+        let effects = match &outcome {
+            Outcome::Repaired(repair) => Some(probe.effects(&loaded(problem.network, repair)?)?),
+            _ => None,
+        };
+        Ok(Self {
+            outcome,
+            effects,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// The repair, if it is one.
+    pub fn repair(&self) -> Option<&Repair> {
+        match &self.outcome {
+            Outcome::Repaired(repair) => Some(repair),
+            _ => None,
+        }
+    }
+
+    /// Share of the points that are right in percent, 0 where nothing came out.
+    pub fn efficacy(&self) -> f64 {
+        match &self.outcome {
+            Outcome::Repaired(repair) => repair.efficacy,
+            Outcome::Unknown(unfinished) => unfinished.best.as_ref().map_or(0.0, |r| r.efficacy),
+            Outcome::Infeasible(_) => 0.0,
+        }
+    }
+
+    /// Divergence on the probe; infinite unless repaired.
+    pub fn harm(&self) -> f64 {
+        self.effects.map_or(f64::INFINITY, |e| e.divergence)
+    }
+}
+
+/// The network of a repaired checkpoint, on the device of the original one.
+pub(crate) fn loaded(original: &Network, repair: &Repair) -> Result<Network, HeuristicError> {
+    let (device, precision) = (original.device(), original.precision());
+    Ok(Network::load(&repair.checkpoint, device, precision)?)
+}
