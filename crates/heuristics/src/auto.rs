@@ -28,8 +28,6 @@ use crate::scores::pick;
 
 /// Points of a pilot.
 pub const PILOT_POINTS: usize = 5;
-/// Steps of a pilot.
-const PILOT_ROUNDS: usize = 25;
 /// Share of the budget after which no pilot starts.
 const PILOT_SHARE: f64 = 0.4;
 /// Layers at which all points are repaired, if there is time.
@@ -226,7 +224,6 @@ impl Question<'_> {
     ) -> Result<Pilot, HeuristicError> {
         let options = Options {
             time_limit: Some(limit),
-            max_rounds: PILOT_ROUNDS.min(self.options.max_rounds),
             method: Method::Sequential,
             ..self.options.clone()
         };

@@ -81,7 +81,7 @@ impl Statistics {
         let weights = weight_norms(network, &layers)?;
         watch.lap(Phase::Gradients);
 
-        let (guard, guard_labels) = subject.guard;
+        let (guard, guard_labels) = subject.measured_guard();
         let guard_losses =
             loss_statistics(network, &affine, guard, subject.guard_shape, guard_labels)?;
         watch.lap(Phase::GuardGradients);

@@ -10,7 +10,7 @@ use repair::{
 use crate::HeuristicError;
 use crate::collect::Stopwatch;
 use crate::probe::Probe;
-use crate::statistics::{FirstOrderStatistics, MEASURED, Measured, Phase, Subject};
+use crate::statistics::{FirstOrderStatistics, Measured, Phase, Subject};
 
 /// How far from its bound an inequality may land to count as met.
 const LANDING: f64 = 1e-2;
@@ -19,13 +19,10 @@ const CHUNK: usize = 4;
 /// Size of an eigenvalue, relative to the largest, below which it counts as this.
 const EIGENVALUE_FLOOR: f64 = 1e-15;
 
-/// The first [`MEASURED`] guard inputs.
+/// The guard inputs at which repairs are measured.
 pub(crate) fn guard_probe<'a>(subject: &Subject<'a>) -> Result<Probe<'a>, HeuristicError> {
-    let (inputs, labels) = subject.guard;
-    let shape = subject.guard_shape;
-    let labels = &labels[..labels.len().min(MEASURED)];
-    let inputs = &inputs[..labels.len() * shape.iter().product::<usize>()];
-    Probe::of(subject.network, inputs, shape, labels)
+    let (inputs, labels) = subject.measured_guard();
+    Probe::of(subject.network, inputs, subject.guard_shape, labels)
 }
 
 /// The first-order repair of `layer`, if it has a finite cost, and log₁₀ cond(K).

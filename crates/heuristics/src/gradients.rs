@@ -30,14 +30,13 @@ pub(crate) fn loss_statistics(
     shape: &[usize],
     labels: &[usize],
 ) -> Result<Vec<LossStatistics>, HeuristicError> {
-    let example = shape.iter().product::<usize>().max(1);
     let mut sums: Vec<Vec<f64>> = layers.iter().map(|l| vec![0.0; l.entries()]).collect();
     let mut contributions = vec![0.0; layers.len()];
     let mut first = 0;
-    for inputs in batches(inputs, shape) {
-        let labels = &labels[first..first + inputs.len() / example];
+    for (inputs, shape) in batches(inputs, shape) {
+        let x = network.batch_of(&inputs, &shape)?;
+        let labels = &labels[first..first + x.shape()[0]];
         first += labels.len();
-        let x = network.batch_of(inputs, shape)?;
         let (traces, outputs) = network.activations(x.clone())?;
         let selector = loss_gradient(&outputs.to_vec()?, labels, ends_in_softmax(network));
         let selector = Value::from_f64(

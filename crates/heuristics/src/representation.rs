@@ -4,7 +4,9 @@
 //! positions (tokens that are no padding, pixels) and, per point, their mean over the positions,
 //! so that memory does not grow with the size of images.
 
-use network::{Layer, Network, Value};
+use std::borrow::Cow;
+
+use network::{Layer, Network, Value, gathered};
 
 use crate::HeuristicError;
 use crate::similarity::{cosine, linear_cka, mean_pairwise_cosine, mean_within_class_cosine, norm};
@@ -12,16 +14,25 @@ use crate::statistics::Counterpart;
 
 /// Numbers of inputs that are pushed through a network at once; its layers hold many more.
 const NUMBERS: usize = 1 << 20;
-/// The most inputs that are.
+/// The most inputs that are, and the most token sequences: their batches are cut to the longest.
 const INPUTS: usize = 128;
+const SEQUENCES: usize = 8;
 
-/// Inputs of a shape, in batches that fit in memory.
+/// Inputs in batches that fit in memory, in their order, each with its shape.
 pub(crate) fn batches<'a>(
     inputs: &'a [f32],
-    shape: &[usize],
-) -> impl Iterator<Item = &'a [f32]> + use<'a> {
+    shape: &'a [usize],
+) -> impl Iterator<Item = (Cow<'a, [f32]>, Vec<usize>)> {
     let example = shape.iter().product::<usize>().max(1);
-    inputs.chunks((NUMBERS / example).clamp(1, INPUTS) * example)
+    let size = match shape {
+        [2, _] => SEQUENCES,
+        _ => (NUMBERS / example).clamp(1, INPUTS),
+    };
+    let count = inputs.len() / example;
+    (0..count).step_by(size).map(move |first| {
+        let chosen: Vec<usize> = (first..(first + size).min(count)).collect();
+        gathered(inputs, shape, &chosen)
+    })
 }
 
 /// The outputs a of one layer at some points.
@@ -69,10 +80,10 @@ pub(crate) fn represent(
     shape: &[usize],
 ) -> Result<Vec<Representation>, HeuristicError> {
     let mut found = vec![Representation::default(); layers.len()];
-    for batch in batches(inputs, shape) {
-        let (traces, _) = network.activations(network.batch_of(batch, shape)?)?;
+    for (batch, shape) in batches(inputs, shape) {
+        let (traces, _) = network.activations(network.batch_of(&batch, &shape)?)?;
         for (representation, layer) in found.iter_mut().zip(layers) {
-            representation.add(&traces[layer.index].output, batch, shape)?;
+            representation.add(&traces[layer.index].output, &batch, &shape)?;
         }
     }
     Ok(found)

@@ -26,6 +26,16 @@ pub struct Subject<'a> {
     pub clean: Option<&'a [f32]>,
 }
 
+impl<'a> Subject<'a> {
+    /// The first [`MEASURED`] guard inputs and their labels.
+    pub(crate) fn measured_guard(&self) -> (&'a [f32], &'a [usize]) {
+        let (inputs, labels) = self.guard;
+        let labels = &labels[..labels.len().min(MEASURED)];
+        let example: usize = self.guard_shape.iter().product();
+        (&inputs[..labels.len() * example], labels)
+    }
+}
+
 /// A part of the pass; its seconds are charged to each heuristic that reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -82,7 +92,7 @@ pub struct LayerStatistics {
     pub contribution: f64,
     /// ‖W‖_F.
     pub weight_norm: f64,
-    /// ‖∂L/∂W‖_F on the guard set.
+    /// ‖∂L/∂W‖_F on at most [`MEASURED`] guard inputs.
     pub guard_gradient_norm: f64,
     /// Distance to the clean counterparts, if there are any.
     pub counterpart: Option<Counterpart>,
@@ -122,14 +132,14 @@ pub struct FirstOrderStatistics {
 /// The real network after a first-order repair.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// On guard inputs, at most [`MEASURED`] of them.
+    /// On at most [`MEASURED`] guard inputs.
     pub guard: Effects,
     /// Share of the repair points that meet their specification, in [0, 1].
     pub efficacy: f64,
 }
 
-/// Guard inputs at which first-order repairs are measured.
-pub const MEASURED: usize = 128;
+/// Guard inputs at which losses and first-order repairs are measured.
+pub const MEASURED: usize = 256;
 
 impl Statistics {
     /// Seconds of the given phases together.

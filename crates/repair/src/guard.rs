@@ -20,11 +20,12 @@ use std::collections::BTreeMap;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use network::{Layer, Network, Target, Value};
+use network::{Layer, Network, Target, Value, by_length, gathered};
 use rayon::prelude::*;
 
 use crate::RepairError;
 use crate::affine::{Affine, Features};
+use crate::summed::add_moments;
 
 /// The moments of one group of a layer.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct GuardMoments {
 
 /// Guard inputs that are pushed through the network at once.
 const CHUNK: usize = 512;
+/// Examples whose gradients are held together.
+const TOGETHER: usize = 16;
 /// Numbers of sensitivities and of gradients that are held at once.
 const NUMBERS: usize = 1 << 25;
 /// Up to this many outputs of a network of vectors each is differentiated; other outputs are
@@ -78,13 +81,24 @@ impl GuardMoments {
             .iter()
             .map(|layer| Sums::new(network, layer))
             .collect::<Result<Vec<_>, _>>()?;
+        let order = by_length(&inputs[..count * example], shape);
+        let (mut alone, mut together): (Vec<_>, Vec<_>) =
+            sums.iter_mut().partition(|sums| sums.channelwise);
+        if together.len() == 1 {
+            alone.append(&mut together);
+        }
         let mut first = 0;
         while first < count {
-            let size = match sums.as_mut_slice() {
-                [only] => only.collect_one(network, &inputs[first * example..], shape, first)?,
-                several => collect_all(network, several, &inputs[first * example..], shape, first)?,
-            };
-            first += size;
+            let chosen = chunk(network, &order[first..], shape, together.len());
+            let (numbers, shape) = gathered(inputs, shape, chosen);
+            let x = network.batch_of(&numbers, &shape)?;
+            for sums in &mut alone {
+                sums.collect_one(network, &x, first)?;
+            }
+            if !together.is_empty() {
+                collect_all(network, &mut together, &x, first)?;
+            }
+            first += chosen.len();
         }
         Ok(Self {
             layers: sums.into_iter().map(|s| s.moments(count)).collect(),
@@ -130,17 +144,15 @@ impl Sums {
         })
     }
 
-    /// One layer alone: only the network behind it is differentiated. Returns the number of
-    /// examples used.
+    /// One layer alone: only the network behind it is differentiated.
     fn collect_one(
         &mut self,
         network: &Network,
-        inputs: &[f32],
-        shape: &[usize],
+        x: &Value,
         first: usize,
-    ) -> Result<usize, RepairError> {
-        let (x, size) = chunk(network, inputs, shape)?;
-        let cut = network.run_until(self.affine.layer(), x)?;
+    ) -> Result<(), RepairError> {
+        let size = x.shape()[0];
+        let cut = network.run_until(self.affine.layer(), x.clone())?;
         let z = network.layer_output(&cut)?;
         let selectors = selectors(network, first, size, self.channelwise);
         let output = network.graph().output();
@@ -168,8 +180,7 @@ impl Sums {
             )?;
             deltas.push(delta);
         }
-        self.add(&cut.input, &deltas)?;
-        Ok(size)
+        self.add(&cut.input, &deltas)
     }
 
     /// Adds the examples of a batch: the layer's inputs, and its sensitivities per selector.
@@ -190,12 +201,15 @@ impl Sums {
             self.add_independent(&features, &deltas);
             return Ok(());
         }
-        for i in 0..batch {
-            let of_example = deltas.iter().map(|delta| {
+        for part in (0..batch).collect::<Vec<_>>().chunks(TOGETHER) {
+            for delta in &deltas {
                 let size = delta.len() / batch;
-                &delta[i * size..(i + 1) * size]
-            });
-            self.add_gradients(&features[i], of_example.collect());
+                let examples = part.iter().map(|&i| {
+                    let delta = &delta[i * size..(i + 1) * size];
+                    (delta, &features[i])
+                });
+                self.add_gradients(&examples.collect::<Vec<_>>());
+            }
         }
         Ok(())
     }
@@ -216,39 +230,21 @@ impl Sums {
         }
     }
 
-    /// The gradients D of one example, one per selector.
-    fn add_gradients(&mut self, features: &Features, deltas: Vec<&[f64]>) {
-        let (groups, p, width) = (
-            self.affine.groups(),
-            self.affine.group_outputs(),
-            self.affine.width(),
-        );
+    /// The gradients D of some examples.
+    fn add_gradients(&mut self, examples: &[(&[f64], &Features)]) {
+        let groups = self.affine.groups();
         let norms = self.norms.get_or_insert_with(|| vec![0.0; groups]);
-        let gradients: Vec<Vec<f64>> = deltas
-            .into_par_iter()
-            .map(|delta| self.affine.gradient(delta, features))
-            .collect();
-        for gradient in gradients {
-            for (group, block) in gradient.chunks_exact((p * width).max(1)).enumerate() {
-                accumulate(&mut self.inputs[group], block, p);
-                let rows = MatRef::from_row_major_slice(block, p, width);
-                if self.channelwise {
-                    for o in 0..p {
-                        self.outputs[group][(o, o)] += rows.row(o).squared_norm_l2();
-                    }
-                } else {
-                    matmul(
-                        self.outputs[group].as_mut(),
-                        Accum::Add,
-                        rows,
-                        rows.transpose(),
-                        1.0,
-                        Par::rayon(0),
-                    );
-                }
-                norms[group] += rows.squared_norm_l2();
-            }
-        }
+        let moments = self.inputs.par_iter_mut().zip(&mut self.outputs).zip(norms);
+        moments
+            .enumerate()
+            .for_each(|(group, ((inputs, outputs), norm))| {
+                let pairs = examples.iter().map(|&(delta, features)| {
+                    let delta = self.affine.sensitivity(delta, group);
+                    (delta, features.group(group))
+                });
+                let examples: Vec<_> = pairs.collect();
+                *norm += add_moments(inputs, outputs, &examples, self.channelwise);
+            });
     }
 
     fn moments(self, count: usize) -> (usize, LayerMoments) {
@@ -271,42 +267,26 @@ impl Sums {
     }
 }
 
-/// All layers in two passes over the whole network. Returns the number of examples used.
+/// Several layers in one forward pass, and one forward and backward pass per selector.
 fn collect_all(
     network: &Network,
-    sums: &mut [Sums],
-    inputs: &[f32],
-    shape: &[usize],
+    sums: &mut [&mut Sums],
+    x: &Value,
     first: usize,
-) -> Result<usize, RepairError> {
-    let (x, size) = chunk(network, inputs, shape)?;
+) -> Result<(), RepairError> {
+    let size = x.shape()[0];
     let (traces, _) = network.activations(x.clone())?;
     let mut deltas: Vec<Vec<Value>> = vec![Vec::new(); sums.len()];
-    let mut separate: Vec<Option<Value>> = vec![None; sums.len()];
     for selector in selectors(network, first, size, false) {
-        let all = differentiate(network, &x, &selector, size)?;
+        let all = differentiate(network, x, &selector, size)?;
         for (deltas, sums) in deltas.iter_mut().zip(&*sums) {
             deltas.push(all[sums.affine.layer().index].clone());
         }
     }
-    if sums.iter().any(|sums| sums.channelwise) {
-        for selector in selectors(network, first, size, true) {
-            let all = differentiate(network, &x, &selector, size)?;
-            for (separate, sums) in separate.iter_mut().zip(&*sums) {
-                if sums.channelwise {
-                    *separate = Some(all[sums.affine.layer().index].clone());
-                }
-            }
-        }
+    for (sums, deltas) in sums.iter_mut().zip(deltas) {
+        sums.add(&traces[sums.affine.layer().index].input, &deltas)?;
     }
-    for ((sums, deltas), separate) in sums.iter_mut().zip(deltas).zip(separate) {
-        let input = &traces[sums.affine.layer().index].input;
-        match separate {
-            Some(delta) => sums.add(input, &[delta])?,
-            None => sums.add(input, &deltas)?,
-        }
-    }
-    Ok(size)
+    Ok(())
 }
 
 fn differentiate(
@@ -320,12 +300,9 @@ fn differentiate(
     Ok(network.sensitivities(x.clone(), selector)?)
 }
 
-/// The first examples of `inputs`, as many as fit in memory together.
-fn chunk(
-    network: &Network,
-    inputs: &[f32],
-    shape: &[usize],
-) -> Result<(Value, usize), RepairError> {
+/// The first of some examples, as many as fit in memory together when the values of `held` layers
+/// are held at once.
+fn chunk<'a>(network: &Network, order: &'a [usize], shape: &[usize], held: usize) -> &'a [usize] {
     let example: usize = shape.iter().product();
     let widest = network.layers().iter().map(|layer| layer.outputs).max();
     // An image's largest value has about as many numbers per channel as its input.
@@ -333,10 +310,9 @@ fn chunk(
         1 => example.max(widest.unwrap_or(1)),
         _ => example * widest.unwrap_or(1) / 4,
     };
-    let size = (NUMBERS / numbers.max(1)).clamp(4, CHUNK);
-    let size = size.min(inputs.len() / example);
-    let x = network.batch_of(&inputs[..size * example], shape)?;
-    Ok((x, size))
+    let most = (CHUNK / held.max(1)).max(4);
+    let size = (NUMBERS / numbers.max(1)).clamp(4, most);
+    &order[..size.min(order.len())]
 }
 
 /// The combinations of outputs that are differentiated, each examples x outputs.

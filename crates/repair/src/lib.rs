@@ -62,6 +62,7 @@ mod sequential;
 mod solve;
 mod specification;
 mod suffix;
+mod summed;
 mod verify;
 mod written;
 

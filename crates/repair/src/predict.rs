@@ -1,6 +1,6 @@
 //! The answers of a network.
 
-use network::Network;
+use network::{Network, by_length, gathered};
 
 use crate::RepairError;
 
@@ -8,6 +8,8 @@ use crate::RepairError;
 const NUMBERS: usize = 1 << 22;
 /// The most inputs that are: more of a few numbers each would only take memory.
 const INPUTS: usize = 512;
+/// The most token sequences that are: those of one batch should be of like length.
+const SEQUENCES: usize = 32;
 
 /// The class with the largest output for each of `inputs` (`n x shape`, row-major), the first
 /// one where two are equal.
@@ -35,10 +37,25 @@ pub fn outputs(
     shape: &[usize],
 ) -> Result<Vec<f64>, RepairError> {
     let example: usize = shape.iter().product::<usize>().max(1);
-    let mut outputs = Vec::new();
-    for chunk in inputs.chunks((NUMBERS / example).clamp(1, INPUTS) * example) {
-        let y = network.forward(network.batch_of(chunk, shape)?)?;
-        outputs.extend(y.to_vec()?);
+    let order = by_length(inputs, shape);
+    let size = match shape {
+        [2, _] => SEQUENCES,
+        _ => (NUMBERS / example).clamp(1, INPUTS),
+    };
+    if !inputs.len().is_multiple_of(example) {
+        // The network says what it expects.
+        network.batch_of(inputs, shape)?;
+    }
+    let classes = network.classes();
+    let mut outputs = vec![0.0; order.len() * classes];
+    for chosen in order.chunks(size) {
+        let (chunk, shape) = gathered(inputs, shape, chosen);
+        let y = network
+            .forward(network.batch_of(&chunk, &shape)?)?
+            .to_vec()?;
+        for (&i, y) in chosen.iter().zip(y.chunks_exact(classes.max(1))) {
+            outputs[i * classes..(i + 1) * classes].copy_from_slice(y);
+        }
     }
     Ok(outputs)
 }

@@ -78,7 +78,11 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         let points = splits.draw(&bench, key)?;
         if !is_scored {
             let found = score(&bench, moments, *seconds, guard_size(&bench), key, &points)?;
-            say(&format!("{key}: scored in {:.1} s", found.total_seconds));
+            say(&format!(
+                "{key}: scored in {:.1} s and moments in {seconds:.1} s; {:?}",
+                found.total_seconds - seconds,
+                found.phases
+            ));
             scored.push(found)?;
         }
         let selection = Probe::new(&bench.subject.network, &splits.selection).into_diagnostic()?;

@@ -197,6 +197,13 @@ impl Splits {
     pub(super) fn draw(&self, bench: &Bench, key: &SetKey) -> miette::Result<Dataset> {
         let drawn = data::sample(self.candidates.len(), key.points, key.seed).into_diagnostic()?;
         let positions: Vec<usize> = drawn.into_iter().map(|i| self.candidates[i]).collect();
-        bench.pool.subset(&positions).into_diagnostic()
+        // A repair takes as long as its longest sentence.
+        let (inputs, shape) = network::gathered(&bench.pool.inputs, &bench.pool.shape, &positions);
+        let drawn = bench.pool.subset(&positions).into_diagnostic()?;
+        Ok(Dataset {
+            inputs: inputs.into_owned(),
+            shape,
+            ..drawn
+        })
     }
 }
