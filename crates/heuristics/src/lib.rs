@@ -20,6 +20,9 @@
 //! assert!(by_name("tea_leaves").unwrap_err().to_string().contains("gradient_norm"));
 //! ```
 //!
+//! Which points: [`profile`] says what kind of a repair set it is, [`samplers`] draw one from a
+//! pool, and [`suggest_drop()`] names the points that cost a repair most.
+//!
 //! Supported: every layer of the networks that [`network`] loads; labelled
 //! repair sets. Not supported: repair sets of inequalities without labels. Not here:
 //! brute force, which repairs at every layer and keeps the best on a selection
@@ -29,13 +32,17 @@ mod collect;
 mod error;
 mod estimate;
 mod gradients;
+pub mod profile;
 mod representation;
+pub mod samplers;
 mod scores;
 mod similarity;
 mod statistics;
+mod suggest_drop;
 
 pub use error::HeuristicError;
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
 pub use statistics::{
     Counterpart, FirstOrderStatistics, LayerStatistics, Phase, Statistics, Subject,
 };
+pub use suggest_drop::{Drop, DropProblem, Suggestion, suggest_drop};

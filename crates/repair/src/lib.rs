@@ -77,7 +77,7 @@ pub use margin::{MARGINS, MarginChoice, MarginTrial, Selection, TOLERANCE, choos
 pub use metric::{DAMPING, Metric};
 pub use objective::{Method, Objective};
 pub use outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};
-pub use predict::{accuracy, classify};
+pub use predict::{accuracy, classify, outputs};
 pub use problem::{MAX_MEMORY, Options, Problem, metric};
 pub use solve::repair;
 pub use specification::{Inequality, Protection, RepairSet};

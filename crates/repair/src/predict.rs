@@ -27,7 +27,7 @@ pub fn classify(
 ///
 /// # Errors
 /// As [`classify`].
-pub(crate) fn outputs(
+pub fn outputs(
     network: &Network,
     inputs: &[f32],
     shape: &[usize],

@@ -133,6 +133,36 @@ impl RepairSet {
         }
     }
 
+    /// The points at `positions`, which ascend.
+    ///
+    /// # Errors
+    /// [`RepairError::Shape`] for a position without a point.
+    pub fn subset(&self, positions: &[usize]) -> Result<Self, RepairError> {
+        let example = self.example();
+        let none = |got| RepairError::Shape {
+            what: "position of a point, at most",
+            expected: self.len().saturating_sub(1),
+            got,
+        };
+        let mut subset = Self {
+            inputs: Vec::with_capacity(positions.len() * example),
+            shape: self.shape.clone(),
+            points: Vec::with_capacity(positions.len()),
+            labels: self.labels.as_ref().map(|_| Vec::new()),
+            protected: positions.iter().filter(|&&i| i >= self.repaired()).count(),
+        };
+        for &i in positions {
+            let point = self.points.get(i).ok_or_else(|| none(i))?;
+            let input = self.inputs.get(i * example..(i + 1) * example);
+            subset.inputs.extend(input.ok_or_else(|| none(i))?);
+            subset.points.push(point.clone());
+            if let (Some(kept), Some(labels)) = (&mut subset.labels, &self.labels) {
+                kept.push(*labels.get(i).ok_or_else(|| none(i))?);
+            }
+        }
+        Ok(subset)
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.points.len()
