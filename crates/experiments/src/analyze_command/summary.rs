@@ -111,24 +111,26 @@ impl Dropped {
                 "leaving points out at layer {layer}: no prices: {reason}"
             )];
         }
-        let cost = number(self.cost, 4);
+        let cost = self
+            .cost
+            .map_or("-".to_owned(), |cost| format!("{cost:.3e}"));
+        let whole =
+            format!("leaving points out at layer {layer}: first-order cost {cost} with all");
         if self.drops.is_empty() {
-            return vec![format!(
-                "leaving points out at layer {layer}: first-order cost {cost}, no point adds to it"
-            )];
+            return vec![format!("{whole}, to which no point adds")];
         }
-        let mut lines = vec![format!(
-            "leaving points out at layer {layer}, in turn, first-order cost {cost} with all:"
-        )];
-        let mut drops = table(&["point", "price", "share", "predicted cost", "cost"]);
+        let mut drops = table(&["left out", "price", "share %", "predicted cost", "cost"]);
         for NamedDrop { name, drop } in &self.drops {
-            let numbers = [drop.price, drop.share, drop.predicted, drop.cost];
-            let cells = numbers.map(|value| number(Some(value), 4));
-            drops.add_row([name.clone()].into_iter().chain(cells));
+            drops.add_row([
+                name.clone(),
+                format!("{:.2e}", drop.price),
+                format!("{:.1}", 100.0 * drop.share / (drop.share + drop.predicted)),
+                format!("{:.3e}", drop.predicted),
+                format!("{:.3e}", drop.cost),
+            ]);
         }
         right_align(&mut drops, 1);
-        lines.push(drops.to_string());
-        lines
+        vec![whole, drops.to_string()]
     }
 }
 
