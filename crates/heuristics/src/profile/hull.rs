@@ -40,6 +40,11 @@ pub enum Vertices {
     },
 }
 
+/// Directions in which a point is tried to be the farthest.
+const STEPS: usize = 100;
+/// Rounding of heights in these directions, which become short where a point is inside.
+const ROUNDING: f64 = 1e-12;
+
 /// What is known of a point.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
@@ -69,8 +74,12 @@ impl Vertices {
         if dimension + 1 >= distinct.len() {
             return Ok(Self::Exactly(distinct.len()));
         }
-        let mut places = vec![Place::Open; distinct.len()];
-        mark_extremes(points.as_ref(), &mut places);
+        let whitened = Whitened::new(&distinct, spectrum, scale);
+        let place = |i| match whitened.is_extreme(i) {
+            true => Place::Vertex,
+            false => Place::Open,
+        };
+        let mut places: Vec<Place> = (0..distinct.len()).map(place).collect();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         for i in 0..places.len() {
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
@@ -97,30 +106,64 @@ impl Vertices {
     }
 }
 
-/// Marks the points that are alone the farthest in the direction of an axis or of a point.
-fn mark_extremes(points: MatRef<'_, f64>, places: &mut [Place]) {
-    let (count, dimension) = points.shape();
-    let along = points * points.transpose();
-    let mut mark = |norm: f64, height: &dyn Fn(usize) -> f64| {
-        let (mut top, mut first, mut second) = (0, f64::NEG_INFINITY, f64::NEG_INFINITY);
-        for i in 0..count {
-            let height = height(i);
-            if height > first {
-                (top, second, first) = (i, first, height);
-            } else {
-                second = second.max(height);
+/// Distinct points with a unit covariance, `U`, in which hulls are round: a direction g there is
+/// `stretch · g` in the scaled coordinates.
+struct Whitened {
+    points: Mat<f64>,
+    products: Mat<f64>,
+    stretch: Vec<f64>,
+}
+
+impl Whitened {
+    fn new(distinct: &[usize], spectrum: &Spectrum, scale: f64) -> Self {
+        let (all, sigma) = (&spectrum.coordinates, &spectrum.singular_values);
+        let points = Mat::from_fn(distinct.len(), sigma.len(), |i, k| {
+            all[(distinct[i], k)] / sigma[k]
+        });
+        Self {
+            products: &points * points.transpose(),
+            points,
+            stretch: sigma.iter().map(|sigma| scale / sigma).collect(),
+        }
+    }
+
+    /// Whether a direction is found in which point i is alone the farthest: `x_i - q`, with q
+    /// moved from the centroid towards the point of the hull that is nearest to x_i (Frank & Wolfe
+    /// 1956). False says nothing.
+    fn is_extreme(&self, i: usize) -> bool {
+        let mut q = vec![0.0; self.stretch.len()];
+        let mut along_q = vec![0.0; self.points.nrows()];
+        let row = |j: usize| self.points.row(j).iter();
+        for _ in 0..STEPS {
+            let height = |j: usize| self.products[(i, j)] - along_q[j];
+            let higher = |best: usize, j: usize| if height(j) > height(best) { j } else { best };
+            let others = (0..along_q.len()).filter(|&j| j != i);
+            let Some(top) = others.reduce(higher) else {
+                return true;
+            };
+            let direction: Vec<f64> = row(i).zip(&q).map(|(x, q)| x - q).collect();
+            let stretched = direction.iter().zip(&self.stretch).map(|(d, s)| d * s);
+            let norm = stretched.map(|d| d * d).sum::<f64>().sqrt();
+            if height(i) - height(top) > HULL_TOLERANCE * norm + ROUNDING {
+                return true;
+            }
+            let (mut slope, mut length) = (0.0, 0.0);
+            for ((x, q), d) in row(top).zip(&q).zip(&direction) {
+                slope += d * (x - q);
+                length += (x - q) * (x - q);
+            }
+            if slope <= 0.0 {
+                return false;
+            }
+            let step = (slope / length).min(1.0);
+            for (q, x) in q.iter_mut().zip(row(top)) {
+                *q += step * (x - *q);
+            }
+            for (j, along) in along_q.iter_mut().enumerate() {
+                *along += step * (self.products[(top, j)] - *along);
             }
         }
-        if first - second > HULL_TOLERANCE * norm {
-            places[top] = Place::Vertex;
-        }
-    };
-    for k in 0..dimension {
-        mark(1.0, &|i| points[(i, k)]);
-        mark(1.0, &|i| -points[(i, k)]);
-    }
-    for j in 0..count {
-        mark(along[(j, j)].sqrt(), &|i| along[(j, i)]);
+        false
     }
 }
 
