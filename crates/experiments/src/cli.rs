@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use network::{DeviceChoice, Precision};
 
+use crate::analyze_command::{self, AnalyzeArguments};
 use crate::error::{ExperimentError, Result};
 use crate::manifest::Manifest;
 use crate::plan::{DEFAULT_PLAN, Files, ResolvedPlan, Vocabulary, repository_root};
@@ -42,6 +43,7 @@ enum Command {
         run: PathBuf,
     },
     Repair(Box<RepairArguments>),
+    Analyze(Box<AnalyzeArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +94,8 @@ pub enum Finished {
     },
     /// A network was repaired, or not.
     Repair(Answer),
+    /// A repair set was described, in this text.
+    Analyze(String),
 }
 
 /// Does what the command line says; `open` loads the networks and datasets of a plan.
@@ -109,6 +113,9 @@ pub fn execute(
         Some(Command::Run(arguments)) => run(arguments, vocabulary, progress, open),
         Some(Command::Repair(arguments)) => {
             repair_command::execute(&arguments, progress).map(Finished::Repair)
+        }
+        Some(Command::Analyze(arguments)) => {
+            analyze_command::execute(&arguments, progress).map(Finished::Analyze)
         }
         None => run(cli.run, vocabulary, progress, open),
     }

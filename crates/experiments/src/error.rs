@@ -168,6 +168,16 @@ pub enum ExperimentError {
         source: Cause,
     },
 
+    /// A repair set cannot be described.
+    #[error("analysis of {what} failed")]
+    Analysis {
+        /// The part.
+        what: String,
+        /// What it failed with.
+        #[source]
+        source: Cause,
+    },
+
     /// Scoring the layers for one repair set failed.
     #[error("layer selection for {set} failed")]
     #[diagnostic(help("every finished trial is kept; continue with --resume"))]
@@ -203,6 +213,16 @@ impl ExperimentError {
             path,
             source,
         }
+    }
+}
+
+/// Wraps what an analysis failed with.
+pub(crate) fn analysis<E: Into<Cause>>(
+    what: impl FnOnce() -> String,
+) -> impl FnOnce(E) -> ExperimentError {
+    |source| ExperimentError::Analysis {
+        what: what(),
+        source: source.into(),
     }
 }
 

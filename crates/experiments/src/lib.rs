@@ -26,7 +26,8 @@
 //!
 //! Supported: plans in TOML with diagnostics ([`plan`]); runs on several threads that can be killed and
 //! resumed ([`run`], [`store`]); CSV tables, a terminal table and a one-file HTML report ([`results`],
-//! [`mod@report`], [`table`]); the repair of one network in a file on sets in files ([`repair_command`]).
+//! [`mod@report`], [`table`]); the repair of one network in a file on sets in files ([`repair_command`]), and
+//! what kind of a set it is ([`analyze_command`]).
 //!
 //! Not supported: distributing one run over machines; splits that share an image of one file; labels other
 //! than classes.
@@ -34,6 +35,7 @@
 //! Runs reach networks and repairs only through [`run::Lab`]; [`laboratory::Laboratory`] is the one that
 //! loads and repairs them.
 
+pub mod analyze_command;
 pub mod cli;
 pub mod error;
 pub mod gradients;

@@ -38,6 +38,10 @@ fn main() -> ExitCode {
             println!("{}", answer.text);
             ExitCode::from(answer.verdict.exit_code())
         }
+        Ok(Finished::Analyze(text)) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             let code = error.exit_code();
             eprintln!("{:?}", miette::Report::new(error));

@@ -197,7 +197,8 @@ pub fn latest_directory(parent: &Path, name: &str) -> Option<PathBuf> {
 
 /// Writes a file so that its name always refers to a whole one: a temporary file beside it is renamed.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     // Temporary files are private by default; a result is as readable as any other file.
     #[cfg(unix)]
@@ -213,7 +214,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+/// Writes a value as JSON, as [`write_atomically`] does.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|source| ExperimentError::Encode {
         what: path.display().to_string(),
         source: Box::new(source),

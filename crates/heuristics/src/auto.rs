@@ -164,7 +164,7 @@ fn pilots(
     order: &[usize],
     clock: &Clock,
 ) -> Result<Vec<Pilot>, HeuristicError> {
-    let set = RepairSet::argmax(question.points, question.margin)?.thinned(PILOT_POINTS);
+    let set = RepairSet::argmax(question.points, question.margin)?.thinned(PILOT_POINTS)?;
     let mut pilots = Vec::new();
     for &layer in order {
         if clock.share() > PILOT_SHARE {

@@ -20,6 +20,9 @@
 //! assert!(by_name("tea_leaves").unwrap_err().to_string().contains("gradient_norm"));
 //! ```
 //!
+//! Which points: [`profile`] says what kind of a repair set it is, [`samplers`] draw one from a
+//! pool, and [`suggest_drop()`] names the points that cost a repair most.
+//!
 //! Supported: every layer of the networks that [`network`] loads; labelled
 //! repair sets. Not supported: repair sets of inequalities without labels. Not here:
 //! brute force, which repairs at every layer and keeps the best on a selection
@@ -32,10 +35,13 @@ mod error;
 mod estimate;
 mod gradients;
 mod probe;
+pub mod profile;
 mod representation;
+pub mod samplers;
 mod scores;
 mod similarity;
 mod statistics;
+mod suggest_drop;
 
 pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, auto};
 pub use effects::Effects;
@@ -46,3 +52,4 @@ pub use statistics::{
     Counterpart, FirstOrderStatistics, LayerStatistics, MEASURED, Measured, Phase, Statistics,
     Subject,
 };
+pub use suggest_drop::{Drop, DropProblem, Suggestion, suggest_drop};

@@ -7,6 +7,7 @@
 //! and token sequences are dealt to a few backward passes, on all threads.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
@@ -21,6 +22,8 @@ use crate::{NetworkError, Value};
 /// caches among too few rows: 64 rows behind a layer of the MiniLM DistilBERT take 2.7 times the
 /// processor time one by one. More would leave threads without work.
 const TAPE: usize = 16;
+/// Where errors about the weights of the outputs are found.
+const SELECTOR: &str = "output selector";
 
 /// The scalar of one batch row: `Σ_c selector[c] · value(node)[row, c]`.
 #[derive(Clone, Debug)]
@@ -38,11 +41,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Shape`] when `x` or `selector` do not fit the network.
     pub fn sensitivities(&self, x: Value, selector: Value) -> Result<Vec<Value>, NetworkError> {
-        let (at, batch) = ("output selector", x.batch());
-        if selector.batch() != batch {
-            let expected = format!("[{batch}, *]");
-            return Err(NetworkError::shape(at, expected, &selector.shape()));
-        }
+        check_selector(&selector, &x)?;
         let layers: BTreeSet<NodeId> = self.layers().iter().map(|layer| layer.node).collect();
         let output = self.graph().output();
         let start = BTreeMap::from([(0, x)]);
@@ -56,7 +55,7 @@ impl Network {
                 Ok(value)
             })?;
             let outputs = get(&values, output)?.clone();
-            let selected = outputs.mul(selector.rows(rows), at)?;
+            let selected = outputs.mul(selector.rows(rows), SELECTOR)?;
             Ok(leaves.gradients(with_value!(selected, t => t.sum())))
         })?;
         let found = concat(parts)?;
@@ -78,11 +77,44 @@ impl Network {
         x: Value,
         labels: &[usize],
     ) -> Result<Value, NetworkError> {
-        let (batch, output) = (x.batch(), self.graph().output());
-        if labels.len() != batch {
-            let expected = format!("[{batch}]");
+        if labels.len() != x.batch() {
+            let expected = format!("[{}]", x.batch());
             return Err(NetworkError::shape("labels", expected, &[labels.len()]));
         }
+        self.gradient_at(node, x, |rows, outputs| {
+            let logits = outputs.matrix("logits")?;
+            let chosen = self.one_hot(&labels[rows], logits.dims()[1])?;
+            Ok(-(log_softmax(logits, 1) * chosen.matrix("labels")?).sum())
+        })
+    }
+
+    /// Gradient of one scalar per example, `Σ_c selector[r, c] y[r, c]`, with respect to the value
+    /// of `node` (0 is the input) for a batch: `selector` is `[batch, classes]`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] when `x` or `selector` do not fit the network, or when `node` is
+    /// none of the graph's.
+    pub fn output_gradient(
+        &self,
+        node: NodeId,
+        x: Value,
+        selector: Value,
+    ) -> Result<Value, NetworkError> {
+        check_selector(&selector, &x)?;
+        self.gradient_at(node, x, |rows, outputs| {
+            let selected = outputs.mul(selector.rows(rows), SELECTOR)?;
+            Ok(with_value!(selected, t => t.sum()))
+        })
+    }
+
+    /// Gradient of a scalar of some examples' outputs with respect to the value of `node`.
+    fn gradient_at(
+        &self,
+        node: NodeId,
+        x: Value,
+        scalar: impl Fn(Range<usize>, Value) -> Result<Tensor<1>, NetworkError> + Sync,
+    ) -> Result<Value, NetworkError> {
+        let output = self.graph().output();
         if node > output {
             let expected = format!("at most {output}");
             return Err(NetworkError::shape("node", expected, &[node]));
@@ -99,10 +131,8 @@ impl Network {
             let (nodes, keep) = (1..output + 1, Keep::from([output]));
             let values =
                 self.evaluate_nodes(start, nodes, mode, &keep, |id, value| Ok(visit(id, value)))?;
-            let logits = get(&values, output)?.matrix("logits")?;
-            let chosen = self.one_hot(&labels[rows], logits.dims()[1])?;
-            let loss = (log_softmax(logits, 1) * chosen.matrix("labels")?).sum();
-            Ok(leaves.gradients(-loss))
+            let scalar = scalar(rows, get(&values, output)?.clone())?;
+            Ok(leaves.gradients(scalar))
         })?;
         take(&mut concat(parts)?, node)
     }
@@ -203,6 +233,15 @@ impl Network {
         }
         Ok(total)
     }
+}
+
+/// There must be weights for every example.
+fn check_selector(selector: &Value, x: &Value) -> Result<(), NetworkError> {
+    if selector.batch() == x.batch() {
+        return Ok(());
+    }
+    let expected = format!("[{}, *]", x.batch());
+    Err(NetworkError::shape(SELECTOR, expected, &selector.shape()))
 }
 
 /// The leaves of a backward pass, under the nodes whose gradients they receive.

@@ -106,6 +106,32 @@ fn rows_in_parts_equal_one_batch_and_every_other_run() {
 }
 
 #[test]
+fn the_gradient_of_the_outputs_at_a_layer_is_its_sensitivity() {
+    for (name, layer) in SMALL {
+        let Some((network, x)) = case(name, &flex(), Precision::F64) else {
+            return;
+        };
+        let examples: Vec<usize> = (0..ROWS).map(|i| i % x.batch()).collect();
+        let (x, classes) = (x.select(&examples), network.classes());
+        let selector = |rows: usize| {
+            let shape = [rows, classes];
+            let weights = direction(rows * classes);
+            Value::from_f64(&weights, &shape, network.device(), network.precision()).unwrap()
+        };
+        let layer = network.layer(layer).unwrap();
+        let all = network.sensitivities(x.clone(), selector(ROWS)).unwrap();
+        let found = network.output_gradient(layer.node, x.clone(), selector(ROWS));
+        let (found, expected) = (found.unwrap().to_vec().unwrap(), all[layer.index].to_vec());
+        assert!(close(&found, &expected.unwrap(), 1e-10), "{name}");
+        assert!(found.iter().any(|&g| g != 0.0), "{name}");
+        let few = network.output_gradient(0, x.clone(), selector(ROWS - 1));
+        assert!(few.unwrap_err().to_string().contains("output selector"));
+        let beyond = network.graph().output() + 1;
+        assert!(network.output_gradient(beyond, x, selector(ROWS)).is_err());
+    }
+}
+
+#[test]
 fn a_probed_layer_has_the_sensitivity_of_a_cut_at_it() {
     for (name, layer) in SMALL {
         let Some((network, x)) = case(name, &flex(), Precision::F64) else {

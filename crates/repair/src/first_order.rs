@@ -22,8 +22,10 @@ pub struct FirstOrder {
     pub cost: f64,
     /// Δ.
     pub change: Change,
-    /// Price of each point.
+    /// Price of each point: the sum of the multipliers of its rows.
     pub prices: Vec<f64>,
+    /// Share of each point in the cost, `½ Σ b_r λ_r` over its rows; they sum to the cost.
+    pub shares: Vec<f64>,
     /// The kernel `K = J M⁻¹ Jᵀ` of the tightest inequality of each point, points x points.
     pub kernel: Vec<f64>,
 }
@@ -55,6 +57,7 @@ pub fn first_order(
         cost: f64::INFINITY,
         change: problem.change(&vec![0.0; problem.columns()]),
         prices: vec![0.0; set.len()],
+        shares: vec![0.0; set.len()],
         kernel: kernel.clone(),
     };
     if !reaches && !start.satisfied() {
@@ -64,17 +67,17 @@ pub fn first_order(
     let Ok(step) = problem.subproblem(&start, &rows, 0.0, None)? else {
         return Ok(unsolved);
     };
-    // The dual value, which equals the primal one at the optimum.
-    let linear: f64 = rows
-        .rhs
-        .iter()
-        .zip(&step.multipliers)
-        .map(|(b, y)| b * y)
-        .sum();
+    // The dual value, which equals the primal one at the optimum, by points.
+    let mut shares = vec![0.0; set.len()];
+    let terms = rows.rhs.iter().zip(&step.multipliers);
+    for (&point, (b, y)) in rows.points.iter().zip(terms) {
+        shares[point] += 0.5 * b * y;
+    }
     Ok(FirstOrder {
-        cost: 0.5 * linear,
+        cost: shares.iter().sum(),
         change: problem.change(&step.target),
         prices: step.prices,
+        shares,
         kernel,
     })
 }

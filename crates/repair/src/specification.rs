@@ -135,23 +135,43 @@ impl RepairSet {
 
     /// At most `count` of the points that are to be repaired, evenly spaced over their order,
     /// without the protected ones.
-    pub fn thinned(&self, count: usize) -> Self {
-        let (all, example) = (self.repaired(), self.example());
-        let count = count.min(all);
+    ///
+    /// # Errors
+    /// As [`RepairSet::subset`].
+    pub fn thinned(&self, count: usize) -> Result<Self, RepairError> {
+        let (all, count) = (self.repaired(), count.min(self.repaired()));
         let chosen: Vec<usize> = (0..count).map(|i| i * all / count.max(1)).collect();
-        let inputs = chosen.iter().map(|&i| i * example..(i + 1) * example);
-        Self {
-            inputs: inputs
-                .flat_map(|range| self.inputs[range].to_vec())
-                .collect(),
+        self.subset(&chosen)
+    }
+
+    /// The points at `positions`, which ascend.
+    ///
+    /// # Errors
+    /// [`RepairError::Shape`] for a position without a point.
+    pub fn subset(&self, positions: &[usize]) -> Result<Self, RepairError> {
+        let example = self.example();
+        let none = |got| RepairError::Shape {
+            what: "position of a point, at most",
+            expected: self.len().saturating_sub(1),
+            got,
+        };
+        let mut subset = Self {
+            inputs: Vec::with_capacity(positions.len() * example),
             shape: self.shape.clone(),
-            points: chosen.iter().map(|&i| self.points[i].clone()).collect(),
-            labels: self
-                .labels
-                .as_ref()
-                .map(|labels| chosen.iter().map(|&i| labels[i]).collect()),
-            protected: 0,
+            points: Vec::with_capacity(positions.len()),
+            labels: self.labels.as_ref().map(|_| Vec::new()),
+            protected: positions.iter().filter(|&&i| i >= self.repaired()).count(),
+        };
+        for &i in positions {
+            let point = self.points.get(i).ok_or_else(|| none(i))?;
+            let input = self.inputs.get(i * example..(i + 1) * example);
+            subset.inputs.extend(input.ok_or_else(|| none(i))?);
+            subset.points.push(point.clone());
+            if let (Some(kept), Some(labels)) = (&mut subset.labels, &self.labels) {
+                kept.push(*labels.get(i).ok_or_else(|| none(i))?);
+            }
         }
+        Ok(subset)
     }
 
     /// Number of points.

@@ -33,6 +33,36 @@ fn squeezenet_uncropped() -> Preprocessing {
     }
 }
 
+// Its flags are those of several commands, whose descriptions a doc comment here would replace.
+#[allow(missing_docs)]
+#[derive(Clone, Debug, Args)]
+pub struct SourceArguments {
+    /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
+    #[arg(long, value_name = "FILE|DIR")]
+    pub network: PathBuf,
+    /// Inputs that the network must classify right afterwards
+    #[arg(long, value_name = "PATH")]
+    pub repair: PathBuf,
+    /// Where the network computes: auto, flex, ndarray or wgpu
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub device: DeviceChoice,
+    /// Float type in which it computes [default: f64 for multilayer perceptrons on a CPU, f32 elsewhere]
+    #[arg(long, value_name = "f32|f64")]
+    pub dtype: Option<Precision>,
+    /// How pictures become inputs [default: that of the network's files or architecture]
+    #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
+    pub preprocessing: Option<String>,
+    /// Repair only the inputs that the network gets wrong
+    #[arg(long)]
+    pub only_wrong: bool,
+    /// The most points to repair: the first ones, or with --seed drawn ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Draw the points of --limit with this seed
+    #[arg(long, value_name = "N", requires = "limit")]
+    pub seed: Option<u64>,
+}
+
 /// Repair one layer of a network so that it classifies a set of inputs right.
 ///
 /// A set is a folder of pictures (class folders, or labels.csv), a .tsv file with the columns of GLUE's
@@ -43,12 +73,9 @@ fn squeezenet_uncropped() -> Preprocessing {
 /// this layer under this method repairs all points; 4 unknown: neither was shown.
 #[derive(Clone, Debug, Args)]
 pub struct RepairArguments {
-    /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub network: PathBuf,
-    /// Inputs that the network must classify right afterwards
-    #[arg(long, value_name = "PATH")]
-    pub repair: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub source: SourceArguments,
     /// Clean inputs whose outputs should stay; only the objective guarded needs them
     #[arg(long, value_name = "PATH")]
     pub guard: Option<PathBuf>,
@@ -94,27 +121,9 @@ pub struct RepairArguments {
     /// Time for the repair
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub time_limit: Option<Duration>,
-    /// Where the network computes: auto, flex, ndarray or wgpu
-    #[arg(long, value_name = "NAME", default_value_t)]
-    pub device: DeviceChoice,
-    /// Float type in which it computes [default: f64 for multilayer perceptrons on a CPU, f32 elsewhere]
-    #[arg(long, value_name = "f32|f64")]
-    pub dtype: Option<Precision>,
-    /// How pictures become inputs [default: that of the network's files or architecture]
-    #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
-    pub preprocessing: Option<String>,
-    /// Repair only the inputs that the network gets wrong
-    #[arg(long)]
-    pub only_wrong: bool,
-    /// The most points to repair: the first ones, or with --seed drawn ones
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub limit: Option<u32>,
     /// The most inputs of the guard set to use: the first ones
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
     pub guard_limit: u32,
-    /// Draw the points of --limit with this seed
-    #[arg(long, value_name = "N", requires = "limit")]
-    pub seed: Option<u64>,
     /// File for the result as JSON
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -156,20 +165,7 @@ impl RepairArguments {
             .into_iter()
             .flatten()
         {
-            if file.is_dir() {
-                return usage(format!("{}: expected a file, got a folder", file.display()));
-            }
-            if file.exists() && !self.force {
-                return usage(format!(
-                    "{} exists; write over it with --force",
-                    file.display()
-                ));
-            }
-            if let Some(folder) = file.parent().filter(|folder| *folder != Path::new(""))
-                && !folder.is_dir()
-            {
-                return usage(format!("{}: no such folder", folder.display()));
-            }
+            check_output(file, self.force)?;
         }
         if self.report.as_ref() == Some(&self.out) {
             return usage("--out and --report name the same file".to_owned());
@@ -195,6 +191,22 @@ impl RepairArguments {
     }
 }
 
+/// Refuses a file that cannot be written, or that exists unless `force` is given.
+pub(crate) fn check_output(file: &Path, force: bool) -> Result<()> {
+    let usage = |problem: String| Err(ExperimentError::Usage { problem });
+    if file.is_dir() {
+        return usage(format!("{}: expected a file, got a folder", file.display()));
+    }
+    if file.exists() && !force {
+        let problem = format!("{} exists; write over it with --force", file.display());
+        return usage(problem);
+    }
+    match file.parent().filter(|folder| *folder != Path::new("")) {
+        Some(folder) if !folder.is_dir() => usage(format!("{}: no such folder", folder.display())),
+        _ => Ok(()),
+    }
+}
+
 /// The margin asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Margin {
@@ -208,12 +220,15 @@ fn margin(text: &str) -> Result<Margin, String> {
     if text == "auto" {
         return Ok(Margin::Auto);
     }
-    let number = text
-        .parse()
-        .ok()
-        .filter(|margin: &f64| margin.is_finite() && *margin >= 0.0);
-    let found = number.map(Margin::Fixed);
-    found.ok_or_else(|| "expected a finite number >= 0 or auto".to_owned())
+    let found = fixed_margin(text).map(Margin::Fixed);
+    found.map_err(|problem| problem + " or auto")
+}
+
+/// A margin that is given as a number.
+pub(crate) fn fixed_margin(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|margin: &f64| margin.is_finite() && *margin >= 0.0);
+    number.ok_or_else(|| "expected a finite number >= 0".to_owned())
 }
 
 fn protection(text: &str) -> Result<Protection, String> {

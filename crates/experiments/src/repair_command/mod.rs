@@ -9,9 +9,9 @@
 //!
 //! Exit codes: 0 repaired and written; 1 an error while running; 2 bad usage; 3 infeasible; 4 unknown.
 
-mod arguments;
-mod sets;
-mod subject;
+pub(crate) mod arguments;
+pub(crate) mod sets;
+pub(crate) mod subject;
 mod summary;
 
 use std::path::Path;
@@ -23,7 +23,7 @@ use repair::{
     choose_margin,
 };
 
-pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments};
+pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments, SourceArguments};
 pub use summary::Verdict;
 
 use crate::error::{ExperimentError, Result, prepare};
@@ -48,7 +48,7 @@ pub struct Answer {
 pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answer> {
     arguments.check()?;
     let start = Instant::now();
-    let subject = Subject::open(arguments)?;
+    let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
     progress.say(&subject.to_string());
     let sets = Sets::read(arguments, &subject, progress)?;
     sets.say_near_duplicates(&subject, progress);

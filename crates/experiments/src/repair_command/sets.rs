@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use data::{Dataset, LabelledSet};
 use network::{Network, NetworkError};
-use repair::{NEAR, near_duplicates};
+use repair::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
 
-use super::arguments::{Margin, RepairArguments, bytes};
+use super::arguments::{Margin, RepairArguments, SourceArguments, bytes};
 use super::subject::Subject;
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
@@ -20,10 +20,10 @@ const BATCH: usize = 1024;
 const SHOWN: usize = 10;
 
 /// Examples and what the network answers before the repair.
-pub(super) struct PointSet {
-    pub(super) path: PathBuf,
-    pub(super) set: LabelledSet,
-    pub(super) before: Vec<usize>,
+pub(crate) struct PointSet {
+    pub(crate) path: PathBuf,
+    pub(crate) set: LabelledSet,
+    pub(crate) before: Vec<usize>,
 }
 
 /// Both sets; they share no input.
@@ -42,28 +42,16 @@ impl Sets {
         subject: &Subject,
         progress: &Progress,
     ) -> Result<Self> {
-        // Only where the choice needs the answers of the network are all inputs read.
-        let first = arguments.limit.map(|limit| limit as usize);
-        let first = first.filter(|_| !arguments.only_wrong && arguments.seed.is_none());
-        let pool = PointSet::read(&arguments.repair, subject, first, "repair set")?;
-        let repair = pool.chosen(arguments)?;
-        progress.say(&repair.describe("repair set"));
-        let mut guard = match &arguments.guard {
+        let repair = PointSet::read_repair(&arguments.source, subject, progress)?;
+        let guard = match &arguments.guard {
             Some(path) => {
-                let limit = Some(arguments.guard_limit as usize);
-                Some(PointSet::read(path, subject, limit, "guard set")?)
+                let limit = arguments.guard_limit as usize;
+                Some(PointSet::read_guard(
+                    path, limit, subject, &repair, progress,
+                )?)
             }
             None => None,
         };
-        if let Some(guard) = &mut guard {
-            let shared = guard.leave_out(&repair)?;
-            progress.say(&guard.describe("guard set"));
-            if shared > 0 {
-                progress.say(&format!(
-                    "guard set: {shared} inputs are repair points and left out"
-                ));
-            }
-        }
         let selection = |path: &Option<PathBuf>, what: &'static str| {
             let Some(path) = path else { return Ok(None) };
             let limit = Some(arguments.guard_limit as usize);
@@ -110,11 +98,63 @@ impl Sets {
 
     /// Warns of inputs that are almost the same and have different labels.
     pub(super) fn say_near_duplicates(&self, subject: &Subject, progress: &Progress) {
-        let points = &self.repair.set;
+        let found = self.repair.near_duplicates(subject);
+        for line in self.repair.near_duplicate_lines(&found, subject) {
+            progress.say(&format!("warning: {line}"));
+        }
+    }
+}
+
+impl PointSet {
+    /// Reads the set to repair and chooses its points.
+    pub(crate) fn read_repair(
+        arguments: &SourceArguments,
+        subject: &Subject,
+        progress: &Progress,
+    ) -> Result<Self> {
+        // Only where the choice needs the answers of the network are all inputs read.
+        let first = arguments.limit.map(|limit| limit as usize);
+        let first = first.filter(|_| !arguments.only_wrong && arguments.seed.is_none());
+        let pool = Self::read(&arguments.repair, subject, first, "repair set")?;
+        let repair = pool.chosen(arguments)?;
+        progress.say(&repair.describe("repair set"));
+        Ok(repair)
+    }
+
+    /// Reads the first inputs of a guard set, less those that are repaired.
+    pub(crate) fn read_guard(
+        path: &Path,
+        limit: usize,
+        subject: &Subject,
+        repair: &Self,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let mut guard = Self::read(path, subject, Some(limit), "guard set")?;
+        let shared = guard.leave_out(repair)?;
+        progress.say(&guard.describe("guard set"));
+        if shared > 0 {
+            progress.say(&format!(
+                "guard set: {shared} inputs are repair points and left out"
+            ));
+        }
+        Ok(guard)
+    }
+
+    /// Inputs that are almost the same and have different labels; of texts the same ones.
+    pub(crate) fn near_duplicates(&self, subject: &Subject) -> NearDuplicates {
         let near = if subject.reads_text() { 0.0 } else { NEAR };
-        let found = near_duplicates(&points.dataset, near);
-        for pair in found.pairs.iter().take(SHOWN) {
-            let label = |point: usize| subject.class(points.dataset.labels[point]);
+        near_duplicates(&self.set.dataset, near)
+    }
+
+    /// Names the first pairs, one a line.
+    pub(crate) fn near_duplicate_lines(
+        &self,
+        found: &NearDuplicates,
+        subject: &Subject,
+    ) -> Vec<String> {
+        let points = &self.set;
+        let label = |point: usize| subject.class(points.dataset.labels[point]);
+        let line = |pair: &NearDuplicate| {
             let how = match pair.distance {
                 0.0 => "are the same input".to_owned(),
                 d => format!(
@@ -122,22 +162,21 @@ impl Sets {
                     found.typical
                 ),
             };
-            progress.say(&format!(
-                "warning: {} (label {}) and {} (label {}) {how}",
+            format!(
+                "{} (label {}) and {} (label {}) {how}",
                 points.names[pair.first],
                 label(pair.first),
                 points.names[pair.second],
                 label(pair.second),
-            ));
-        }
+            )
+        };
+        let mut lines: Vec<String> = found.pairs.iter().take(SHOWN).map(line).collect();
         if found.pairs.len() > SHOWN {
-            let more = found.pairs.len() - SHOWN;
-            progress.say(&format!("warning: {more} more such pairs"));
+            lines.push(format!("{} more such pairs", found.pairs.len() - SHOWN));
         }
+        lines
     }
-}
 
-impl PointSet {
     fn read(
         given: &Path,
         subject: &Subject,
@@ -158,7 +197,7 @@ impl PointSet {
     }
 
     /// The points that the flags ask for, in the order of the file.
-    fn chosen(self, arguments: &RepairArguments) -> Result<Self> {
+    fn chosen(self, arguments: &SourceArguments) -> Result<Self> {
         let right = |i: usize| self.before[i] == self.set.dataset.labels[i];
         let mut positions: Vec<usize> = (0..self.before.len())
             .filter(|&i| !(arguments.only_wrong && right(i)))
@@ -216,7 +255,7 @@ impl PointSet {
     }
 
     /// How many of the examples the network gets wrong, given what it answers.
-    pub(super) fn wrong(&self, answers: &[usize]) -> usize {
+    pub(crate) fn wrong(&self, answers: &[usize]) -> usize {
         let labels = &self.set.dataset.labels;
         answers.iter().zip(labels).filter(|(a, b)| a != b).count()
     }

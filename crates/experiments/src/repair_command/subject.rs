@@ -8,19 +8,19 @@ use data::labelled::{Intake, Reader};
 use data::{Preprocessing, Tokenizer};
 use network::{Checkpoint, DeviceChoice, Layer, Network, Precision, architectures};
 
-use super::arguments::{PREPROCESSINGS, RepairArguments};
+use super::arguments::{PREPROCESSINGS, SourceArguments};
 use crate::error::{ExperimentError, Result, prepare};
 
 /// Classes of the checkpoints whose architecture alone tells their preprocessing.
 const IMAGENET_CLASSES: usize = 1000;
 
 /// A loaded network.
-pub(super) struct Subject {
-    pub(super) path: PathBuf,
-    pub(super) checkpoint: Checkpoint,
-    pub(super) network: Network,
+pub(crate) struct Subject {
+    pub(crate) path: PathBuf,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) network: Network,
     /// The layers to edit.
-    pub(super) layers: Vec<Layer>,
+    pub(crate) layers: Vec<Layer>,
     architecture: &'static str,
     device: DeviceChoice,
     intake: Intake,
@@ -28,8 +28,12 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Loads network and tokenizer, and decides on the preprocessing.
-    pub(super) fn open(arguments: &RepairArguments) -> Result<Self> {
+    /// Loads network and tokenizer, and decides on the preprocessing; `layers` names the layers to
+    /// edit, if any.
+    pub(crate) fn open<'a>(
+        arguments: &SourceArguments,
+        layers: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self> {
         let path = &arguments.network;
         let what = || format!("network {}", path.display());
         let checkpoint = Checkpoint::read(path).map_err(prepare(what))?;
@@ -45,9 +49,8 @@ impl Subject {
         let network = Network::load(&checkpoint, &opened, precision).map_err(prepare(what))?;
         Ok(Self {
             path: path.clone(),
-            layers: arguments
-                .layer
-                .split(',')
+            layers: layers
+                .into_iter()
                 .map(|name| layer(&network, path, name.trim()))
                 .collect::<Result<_>>()?,
             intake: intake(arguments, architecture, &checkpoint, &network)?,
@@ -59,8 +62,13 @@ impl Subject {
         })
     }
 
+    /// The layer of a name, `last`, or the only one whose name ends in the given one.
+    pub(crate) fn layer(&self, name: &str) -> Result<Layer> {
+        layer(&self.network, &self.path, name)
+    }
+
     /// The names of the layers to edit.
-    pub(super) fn layer_names(&self) -> String {
+    pub(crate) fn layer_names(&self) -> String {
         let names: Vec<&str> = self
             .layers
             .iter()
@@ -70,7 +78,7 @@ impl Subject {
     }
 
     /// A reader of sets for this network.
-    pub(super) fn reader(&self, limit: Option<usize>) -> Reader<'_> {
+    pub(crate) fn reader(&self, limit: Option<usize>) -> Reader<'_> {
         Reader {
             intake: &self.intake,
             classes: self.network.classes(),
@@ -80,12 +88,12 @@ impl Subject {
     }
 
     /// Whether inputs are token ids, which are no magnitudes.
-    pub(super) fn reads_text(&self) -> bool {
+    pub(crate) fn reads_text(&self) -> bool {
         matches!(self.intake, Intake::Tokens(_))
     }
 
     /// The name of a class, or its number.
-    pub(super) fn class(&self, class: usize) -> String {
+    pub(crate) fn class(&self, class: usize) -> String {
         let name = self.class_names.get(class).cloned();
         name.unwrap_or_else(|| class.to_string())
     }
@@ -133,7 +141,7 @@ fn named<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
 
 /// What a network takes, from its architecture and the files beside its weights.
 fn intake(
-    arguments: &RepairArguments,
+    arguments: &SourceArguments,
     architecture: &str,
     checkpoint: &Checkpoint,
     network: &Network,

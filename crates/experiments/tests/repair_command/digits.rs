@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{Folder, expect, repair, root, unframed};
 
-const MNIST: &str = "weights/mnist_3x100.safetensors";
-const TEST: &str = "datasets/mnist/t10k-images-idx3-ubyte.gz";
-const HELD_OUT: &str = "datasets/mnist/train-50000-59999-images-idx3-ubyte.gz";
+pub(crate) const MNIST: &str = "weights/mnist_3x100.safetensors";
+pub(crate) const TEST: &str = "datasets/mnist/t10k-images-idx3-ubyte.gz";
+pub(crate) const HELD_OUT: &str = "datasets/mnist/train-50000-59999-images-idx3-ubyte.gz";
 
 /// Three points on a line of which the middle one must differ: no affine function does that.
 const CONFLICT: [([f32; 2], i64); 3] = [([0.0, 0.0], 0), ([2.0, 0.0], 0), ([1.0, 0.0], 1)];

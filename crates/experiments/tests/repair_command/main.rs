@@ -1,5 +1,6 @@
-//! `experiments repair` on files: what it writes, what it says, how it exits.
+//! `experiments repair` and `experiments analyze` on files: what they write, say, and how they exit.
 
+mod analyze;
 mod digits;
 mod networks;
 
@@ -14,8 +15,12 @@ fn root() -> PathBuf {
 
 /// Runs `experiments repair` in the repository's root.
 fn repair(arguments: &[&str]) -> Output {
+    experiments("repair", arguments)
+}
+
+fn experiments(command: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_experiments"))
-        .arg("repair")
+        .arg(command)
         .args(arguments)
         .current_dir(root())
         .env_remove("RUST_LOG")

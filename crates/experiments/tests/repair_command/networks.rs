@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Folder, repair, texts, unframed};
 
 /// The folder of real weights and data, if it is there.
-fn assets() -> Option<PathBuf> {
+pub(crate) fn assets() -> Option<PathBuf> {
     let folder = std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from);
     if folder.is_none() {
         eprintln!("skipped: INFORMED_REPAIR_ASSETS names no folder of real weights");

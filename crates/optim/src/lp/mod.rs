@@ -119,6 +119,9 @@ const SELF_CHECK: f64 = 1e-6;
 /// reach 5e-6 at gaps of 1e-9, and the gap is what bounds the optimum.
 const DUAL_SLACK: f64 = 10.0;
 
+/// The solver for small programs.
+pub static SMALL: &dyn LpSolver = &Microlp;
+
 /// Every solver, in the order of the table above.
 pub fn solvers() -> [&'static dyn LpSolver; 2] {
     [&Microlp, &Clarabel]

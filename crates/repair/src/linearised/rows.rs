@@ -20,7 +20,7 @@ const NUMBERS: usize = 1 << 25;
 pub(crate) struct Rows {
     pub(super) form: Form,
     /// The point of each row.
-    pub(super) points: Vec<usize>,
+    pub(crate) points: Vec<usize>,
     pub(crate) rhs: Vec<f64>,
 }
 

@@ -47,7 +47,7 @@ pub(super) fn pilot(
         budget: Duration::MAX,
     };
     let set = RepairSet::argmax(points, bench.margin).into_diagnostic()?;
-    let set = set.thinned(PILOT_POINTS);
+    let set = set.thinned(PILOT_POINTS).into_diagnostic()?;
     let pilot = question
         .pilot(&set, layer.index, TIME_BOX / 4)
         .into_diagnostic()?;

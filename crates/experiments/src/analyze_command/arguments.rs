@@ -1,0 +1,74 @@
+//! The flags of `experiments analyze`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::error::{ExperimentError, Result};
+use crate::repair_command::SourceArguments;
+use crate::repair_command::arguments::{check_output, fixed_margin};
+
+/// Points that are left out where --drop does not say how many.
+const DROPS: u32 = 5;
+
+/// Say what kind of a repair set it is: its classes and margins, how its points lie in the input space and
+/// at layers of the network, and which of them cost a repair most.
+///
+/// Sets are given as to `experiments repair`. At each layer a point is the mean of the layer's outputs over
+/// pixels or tokens.
+///
+/// Exit codes: 0 analysed; 1 an error while running; 2 bad usage.
+#[derive(Clone, Debug, Args)]
+pub struct AnalyzeArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub source: SourceArguments,
+    /// Clean inputs that a repair should leave alone: says how the points cover them
+    #[arg(long, value_name = "PATH")]
+    pub guard: Option<PathBuf>,
+    /// The most inputs of the guard set to use: the first ones
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub guard_limit: u32,
+    /// Where the points are looked at: layers by name, `last` or `input`, with commas between them, or `all`
+    /// [default: the input, the first, the middle and the last layer]
+    #[arg(long, value_name = "NAME")]
+    pub layer: Option<String>,
+    /// The most points to leave out at the layer, in turn: those that cost a repair of it most; needs --guard and
+    /// a single --layer [default: 5 with both]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub drop: Option<u32>,
+    /// By how much a repair would make the right output exceed every other one, for --drop
+    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = fixed_margin)]
+    pub margin: f64,
+    /// File for the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write over a report that exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl AnalyzeArguments {
+    /// Finds what cannot work before anything is read.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Usage`].
+    pub fn check(&self) -> Result<()> {
+        if self.drop.is_some() && self.drops().is_none() {
+            return Err(ExperimentError::Usage {
+                problem: "--drop needs --guard and one --layer".to_owned(),
+            });
+        }
+        match &self.report {
+            Some(path) => check_output(path, self.force),
+            None => Ok(()),
+        }
+    }
+
+    /// The layer at which points are left out and how many, where that can be asked.
+    pub(super) fn drops(&self) -> Option<(&str, usize)> {
+        let layer = self.layer.as_deref().filter(|_| self.guard.is_some())?;
+        let single = !layer.contains(',') && !["all", "input"].contains(&layer);
+        single.then(|| (layer, self.drop.unwrap_or(DROPS) as usize))
+    }
+}

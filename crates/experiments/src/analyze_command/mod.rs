@@ -1,0 +1,159 @@
+//! `experiments analyze`: what kind of a repair set it is.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `arguments` | the flags |
+//! | `spaces` | how the points lie in the input space and at layers |
+//! | `summary` | what is printed and written |
+//!
+//! Exit codes: 0 analysed; 1 an error while running; 2 bad usage.
+
+mod arguments;
+mod spaces;
+mod summary;
+
+use std::time::Instant;
+
+use heuristics::profile::{self, Classes, Distribution};
+use heuristics::{DropProblem, HeuristicError, Suggestion, suggest_drop};
+use repair::{DAMPING, GuardMoments, RepairError, RepairSet};
+
+pub use arguments::AnalyzeArguments;
+
+use crate::error::{ExperimentError, Result, analysis};
+use crate::progress::Progress;
+use crate::repair_command::sets::PointSet;
+use crate::repair_command::subject::Subject;
+use crate::store::write_json;
+use summary::{Analysis, Answer, Dropped, Pair};
+
+/// The most points whose distances to each other are held.
+const MOST_POINTS: usize = 4096;
+
+/// Analyses as the flags say, writes the report and returns the text to print.
+///
+/// # Errors
+/// Whatever stops it.
+pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<String> {
+    arguments.check()?;
+    let start = Instant::now();
+    let subject = Subject::open(&arguments.source, [])?;
+    progress.say(&subject.to_string());
+    let spaces = spaces::asked(&subject, arguments.layer.as_deref())?;
+    let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
+    check_count(points.before.len())?;
+    let guard = match &arguments.guard {
+        Some(path) => {
+            let limit = arguments.guard_limit as usize;
+            Some(PointSet::read_guard(
+                path, limit, &subject, &points, progress,
+            )?)
+        }
+        None => None,
+    };
+
+    let set = &points.set.dataset;
+    let answers =
+        answers(&subject, &points).map_err(analysis(|| "the network's outputs".into()))?;
+    let duplicates = points.near_duplicates(&subject);
+    let spaces = spaces::profiles(&subject, &spaces, &points, guard.as_ref())?;
+    let drop = match (&guard, arguments.drops()) {
+        (Some(guard), Some((layer, count))) => Some(drops(
+            &subject,
+            &points,
+            guard,
+            layer,
+            count,
+            arguments.margin,
+        )?),
+        _ => None,
+    };
+    let of = |value: fn(&Answer) -> f64| Distribution::of(answers.iter().map(value));
+    let found = Analysis {
+        network: subject.path.display().to_string(),
+        repair: points.path.display().to_string(),
+        guard: guard.as_ref().map(|guard| guard.path.display().to_string()),
+        guard_points: guard.as_ref().map(|guard| guard.before.len()),
+        shape: set.shape.clone(),
+        classes: Classes::of(&set.labels, set.classes),
+        wrong: points.wrong(&points.before),
+        margins: of(|answer| answer.margin),
+        confidences: of(|answer| answer.confidence),
+        near_duplicates: Pair::all(&points, &duplicates),
+        spaces,
+        drop,
+        points: answers,
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if let Some(path) = &arguments.report {
+        write_json(path, &found)?;
+    }
+    let duplicates = points.near_duplicate_lines(&duplicates, &subject);
+    Ok(found.text(&subject, &duplicates))
+}
+
+/// Distances between all pairs of points must fit in memory.
+fn check_count(points: usize) -> Result<()> {
+    if points <= MOST_POINTS {
+        return Ok(());
+    }
+    Err(ExperimentError::Usage {
+        problem: format!("expected at most {MOST_POINTS} points, got {points}: lower --limit"),
+    })
+}
+
+/// What the network makes of each point.
+fn answers(subject: &Subject, points: &PointSet) -> Result<Vec<Answer>, HeuristicError> {
+    let (network, set) = (&subject.network, &points.set.dataset);
+    let outputs = repair::outputs(network, &set.inputs, &set.shape)?;
+    let margins = profile::margins(&outputs, network.classes(), &set.labels)?;
+    let probabilities = profile::gives_probabilities(network);
+    let confidences = profile::confidences(&outputs, network.classes(), probabilities);
+    let pairs = margins.into_iter().zip(confidences);
+    let answers = pairs.enumerate().map(|(i, (margin, confidence))| Answer {
+        name: points.set.names[i].clone(),
+        label: set.labels[i],
+        answer: points.before[i],
+        margin,
+        confidence,
+    });
+    Ok(answers.collect())
+}
+
+/// The points that cost a repair of the layer most.
+fn drops(
+    subject: &Subject,
+    points: &PointSet,
+    guard: &PointSet,
+    layer: &str,
+    count: usize,
+    margin: f64,
+) -> Result<Dropped> {
+    let layer = subject.layer(layer)?;
+    let what = || format!("layer {}", layer.name);
+    let set = RepairSet::argmax(&points.set.dataset, margin).map_err(analysis(what))?;
+    let guard = &guard.set.dataset;
+    let layers = std::slice::from_ref(&layer);
+    let moments = GuardMoments::collect(&subject.network, &guard.inputs, &guard.shape, layers);
+    let problem = DropProblem {
+        network: &subject.network,
+        layer: &layer,
+        set: &set,
+        moments: &moments.map_err(analysis(what))?,
+        damping: DAMPING,
+    };
+    let names = &points.set.names;
+    match suggest_drop(&problem, count) {
+        Ok(Suggestion::Drops { cost, drops }) => Ok(Dropped::new(&layer.name, cost, &drops, names)),
+        Ok(Suggestion::Unsolved) => Ok(Dropped::none(
+            &layer.name,
+            "no change of the layer serves all points to first order".to_owned(),
+        )),
+        Err(HeuristicError::Repair(RepairError::Contradiction { first, second, .. })) => {
+            let [first, second] = [first, second].map(|point| &names[point]);
+            let reason = format!("{first} and {second} are the same input with different labels");
+            Ok(Dropped::none(&layer.name, reason))
+        }
+        Err(source) => Err(analysis(what)(source)),
+    }
+}
