@@ -160,9 +160,9 @@ fn the_gradient_ratio_of_a_guard_set_that_is_the_repair_set_is_one_everywhere() 
 
 #[test]
 fn guard_gradients_do_not_depend_on_how_the_guard_set_is_batched() {
-    // 200 copies of five points have the gradient of the five, over two batches.
+    // 50 copies of five points have the gradient of the five, over two batches.
     let mut fixture = fixture(&[3, 6, 3], Activation::Relu);
-    fixture.guard = fixture.set.inputs.repeat(200);
-    fixture.guard_labels = LABELS.repeat(200);
+    fixture.guard = fixture.set.inputs.repeat(50);
+    fixture.guard_labels = LABELS.repeat(50);
     assert_close(&known(fixture.scores("gradient_ratio")), &[1.0; 2], 1e-12);
 }
