@@ -80,6 +80,7 @@ impl GuardMoments {
             .collect::<Result<Vec<_>, _>>()?;
         let mut first = 0;
         while first < count {
+            tracing::debug!(done = first, total = count, "guard moments");
             let size = match sums.as_mut_slice() {
                 [only] => only.collect_one(network, &inputs[first * example..], shape, first)?,
                 several => collect_all(network, several, &inputs[first * example..], shape, first)?,

@@ -27,7 +27,9 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 use experiments::laboratory::HeapCounter;
-use miette::miette;
+use experiments::phases;
+use experiments::progress::Progress;
+use miette::{IntoDiagnostic, miette};
 
 use row::{Row, Sample};
 use world::{World, say};
@@ -86,6 +88,7 @@ pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
         println!("{table}");
         return Ok(ExitCode::SUCCESS);
     }
+    phases::install(&Progress::lines()).into_diagnostic()?;
     let world = World::new(assets(args), heap, args.margin)?;
     let mut table = table(&["row", "target", "measured", ""]);
     let (mut met, mut missed, mut skipped) = (0, 0, 0);
