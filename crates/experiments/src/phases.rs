@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn an_event_is_a_line_behind_the_spans_around_it() {
         let found = lines(|| {
-            tracing::debug!(target: "repair::guard", done = 512, total = 5000, "guard moments");
+            tracing::debug!(target: "repair::guard", done = 512_usize, total = 5000_usize, "guard moments");
             let span = tracing::info_span!(target: "repair", "trial", margin = 0.3);
             let _entered = span.entered();
             let fraction: Option<f64> = None;
