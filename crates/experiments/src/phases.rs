@@ -157,8 +157,7 @@ mod tests {
         let targets = Targets::new().with_target(TARGET, LevelFilter::DEBUG);
         let layer = Phases::new(show).with_filter(targets);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), act);
-        let lines = shown.lock().unwrap().clone();
-        lines
+        shown.lock().unwrap().clone()
     }
 
     #[test]

@@ -251,7 +251,7 @@ struct Behind<'a> {
 /// A batch of a set.
 enum Part<'a> {
     /// Its values in front of the layer.
-    Cut(Cut),
+    Cut(Box<Cut>),
     /// Its inputs: the values do not fit in memory.
     Inputs(&'a [f32]),
 }
@@ -281,7 +281,7 @@ impl<'a> Behind<'a> {
             *memory = fitting
                 .as_ref()
                 .map_or(0, |cut| *memory - cut.numbers() * number);
-            parts.push(fitting.map_or(Part::Inputs(inputs), Part::Cut));
+            parts.push(fitting.map_or(Part::Inputs(inputs), |cut| Part::Cut(Box::new(cut))));
         }
         let mut behind = Self {
             set,
