@@ -213,16 +213,6 @@ fn conflict(
     }
 }
 
-/// The ν for which a step's merit falls by half of what it saves in violation at least (Nocedal &
-/// Wright, equation 18.36): rows aim beyond their bounds, so that a step that removes a last small
-/// violation raises the objective by more than the multipliers say. It holds for this step alone,
-/// or polishing would be held back later.
-fn sufficient_penalty(from: &Iterate, step: &Step) -> f64 {
-    let rise = 0.5 * (step.norm_squared() - from.norm_squared());
-    let saved = from.total_violation() - step.violation;
-    if saved > 0.0 { 2.0 * rise / saved } else { 0.0 }
-}
-
 /// The longest step towards its target that lowers the merit enough, with its fraction.
 fn search(
     problem: &Linearised<'_>,
@@ -230,7 +220,7 @@ fn search(
     step: &Step,
     control: &Control,
 ) -> Result<Option<(Iterate, f64)>, RepairError> {
-    let penalty = f64::max(control.penalty, sufficient_penalty(from, step));
+    let penalty = control.penalty;
     let merit = from.merit(penalty);
     let predicted = merit - 0.5 * step.norm_squared() - penalty * step.violation;
     for fraction in control.fractions() {

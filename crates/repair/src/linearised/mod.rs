@@ -58,12 +58,8 @@ impl Iterate {
 
     /// `½‖Δ‖² + ν Σ_r max(0, -slack_r)`
     pub(crate) fn merit(&self, penalty: f64) -> f64 {
-        0.5 * self.norm_squared() + penalty * self.total_violation()
-    }
-
-    /// `Σ_r max(0, -slack_r)`
-    pub(crate) fn total_violation(&self) -> f64 {
-        self.slacks.iter().map(|slack| (-slack).max(0.0)).sum()
+        let violation: f64 = self.slacks.iter().map(|slack| (-slack).max(0.0)).sum();
+        0.5 * self.norm_squared() + penalty * violation
     }
 }
 

@@ -22,8 +22,6 @@ pub(crate) struct Rows {
     /// The point of each row.
     pub(super) points: Vec<usize>,
     pub(crate) rhs: Vec<f64>,
-    /// How far beyond their bounds the right-hand sides aim.
-    pub(super) overshoot: f64,
 }
 
 pub(super) enum Form {
@@ -78,7 +76,6 @@ impl Linearised<'_> {
             },
             points,
             rhs: Vec::new(),
-            overshoot,
         };
         let values = self.values(&rows, &at.x);
         // A dead output's stand-in lies below it.

@@ -27,7 +27,7 @@ pub(crate) struct Step {
     pub(crate) target: Vec<f64>,
     /// One multiplier per row.
     pub(crate) multipliers: Vec<f64>,
-    /// Σ of the violations that the linearised inequalities keep at the target.
+    /// Σ of the violations that the linearised rows keep at the target.
     pub(crate) violation: f64,
     /// Sum of the multipliers of each point.
     pub(crate) prices: Vec<f64>,
@@ -82,7 +82,7 @@ impl Linearised<'_> {
             };
         let target: Vec<f64> = centre.iter().zip(moved).map(|(c, d)| c + d).collect();
         let kept = rows.rhs.iter().zip(self.values(rows, &target));
-        let violation = kept.map(|(b, v)| (b - rows.overshoot - v).max(0.0)).sum();
+        let violation = kept.map(|(b, v)| (b - v).max(0.0)).sum();
         let mut prices = vec![0.0; self.set.len()];
         for (&point, multiplier) in rows.points.iter().zip(&multipliers) {
             prices[point] += multiplier;
