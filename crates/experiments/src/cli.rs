@@ -112,7 +112,9 @@ pub fn execute(
         Some(Command::Report { run }) => report(run, vocabulary),
         Some(Command::Run(arguments)) => run(arguments, vocabulary, progress, open),
         Some(Command::Repair(arguments)) => {
-            repair_command::execute(&arguments, progress).map(Finished::Repair)
+            let answer = repair_command::execute(&arguments, progress);
+            progress.finish();
+            answer.map(Finished::Repair)
         }
         Some(Command::Analyze(arguments)) => {
             analyze_command::execute(&arguments, progress).map(Finished::Analyze)

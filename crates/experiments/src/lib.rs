@@ -42,6 +42,7 @@ pub mod gradients;
 mod journal;
 pub mod laboratory;
 pub mod manifest;
+pub mod phases;
 pub mod plan;
 pub mod progress;
 pub mod record;

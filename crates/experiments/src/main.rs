@@ -5,18 +5,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use experiments::cli::{self, Cli, Finished};
 use experiments::laboratory::{self, HeapCounter, Laboratory};
+use experiments::phases;
 use experiments::progress::Progress;
 use peak_alloc::PeakAlloc;
-use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    let progress = Progress::detect();
+    if let Err(error) = phases::install(&progress) {
+        eprintln!("no log: {error}");
+    }
     let heap = HeapCounter {
         live: || HEAP.current_usage(),
         peak: || HEAP.peak_usage(),
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let finished = cli::execute(
         Cli::parse(),
         &laboratory::vocabulary().borrow(),
-        &Progress::detect(),
+        &progress,
         |plan, options| Ok(Box::new(Laboratory::open(plan, options, Some(heap))?)),
     );
     match finished {

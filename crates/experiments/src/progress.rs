@@ -1,24 +1,28 @@
 //! How far a run is, on standard error.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Lines are written at most this often where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// And notes of what is being done.
+const NOTE_INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two pictures of a bar.
+const TICK: Duration = Duration::from_millis(200);
 
-/// A bar on a terminal, lines elsewhere, or nothing.
-#[derive(Debug)]
+/// A bar on a terminal, lines elsewhere, or nothing; clones share it.
+#[derive(Clone, Debug)]
 pub struct Progress {
     view: View,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum View {
     Bar(ProgressBar),
-    Lines(Mutex<Lines>),
+    Lines(Arc<Mutex<Lines>>),
     Silent,
 }
 
@@ -31,22 +35,44 @@ struct Lines {
     written: Instant,
 }
 
+impl Lines {
+    fn new(now: Instant) -> Self {
+        Self {
+            total: 0,
+            already: 0,
+            position: 0,
+            started: now,
+            written: now,
+        }
+    }
+
+    /// The line to write of what is being done at `now`, if it is time for one.
+    fn note(&mut self, doing: &str, now: Instant) -> Option<String> {
+        let due = now.saturating_duration_since(self.written) >= NOTE_INTERVAL;
+        if self.total > 0 || !due {
+            return None;
+        }
+        self.written = now;
+        let elapsed = now.saturating_duration_since(self.started);
+        Some(format!("{}  {doing}", seconds(elapsed)))
+    }
+}
+
 impl Progress {
     /// A bar if standard error is a terminal, otherwise a line now and then.
     pub fn detect() -> Self {
-        let view = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            View::Bar(bar)
-        } else {
-            let now = Instant::now();
-            View::Lines(Mutex::new(Lines {
-                total: 0,
-                already: 0,
-                position: 0,
-                started: now,
-                written: now,
-            }))
-        };
+        if !std::io::stderr().is_terminal() {
+            return Self::lines();
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        let view = View::Bar(bar);
+        Self { view }
+    }
+
+    /// Lines, also on a terminal.
+    pub fn lines() -> Self {
+        let lines = Lines::new(Instant::now());
+        let view = View::Lines(Arc::new(Mutex::new(lines)));
         Self { view }
     }
 
@@ -64,6 +90,27 @@ impl Progress {
         }
     }
 
+    /// Shows what is being done, unless steps are counted: beside a spinner on a terminal, elsewhere
+    /// as a line now and then.
+    pub(crate) fn note(&self, doing: &str) {
+        match &self.view {
+            View::Bar(bar) if bar.length() == Some(0) => {
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}") {
+                    bar.set_style(style);
+                }
+                bar.set_message(doing.to_owned());
+                bar.enable_steady_tick(TICK);
+            }
+            View::Lines(lines) => {
+                let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(line) = lines.note(doing, Instant::now()) {
+                    eprintln!("{line}");
+                }
+            }
+            View::Bar(_) | View::Silent => {}
+        }
+    }
+
     pub(crate) fn start(&self, total: usize, already: usize) {
         match &self.view {
             View::Bar(bar) => {
@@ -74,7 +121,7 @@ impl Progress {
                 bar.set_length(total as u64);
                 bar.set_position(already as u64);
                 bar.reset_eta();
-                bar.enable_steady_tick(Duration::from_millis(200));
+                bar.enable_steady_tick(TICK);
             }
             View::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,6 +194,19 @@ mod tests {
         let left = remaining(Duration::from_secs(30), 10, 20);
         assert_eq!(left, Duration::from_secs(60));
         assert_eq!(remaining(Duration::from_secs(30), 10, 0), Duration::ZERO);
+    }
+
+    #[test]
+    fn notes_are_written_at_most_every_few_seconds_and_never_between_counted_steps() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut lines = Lines::new(start);
+        assert_eq!(lines.note("moments", at(4)), None);
+        assert_eq!(lines.note("moments", at(5)), Some("5s  moments".into()));
+        assert_eq!(lines.note("step", at(9)), None);
+        assert_eq!(lines.note("step", at(70)), Some("1m10s  step".into()));
+        lines.total = 3;
+        assert_eq!(lines.note("step", at(99)), None);
     }
 
     #[test]

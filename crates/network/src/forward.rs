@@ -31,6 +31,15 @@ impl Cut {
         values
     }
 
+    /// How many numbers it holds.
+    pub fn numbers(&self) -> usize {
+        let sizes = self
+            .live
+            .values()
+            .map(|value| value.shape().iter().product::<usize>());
+        sizes.sum()
+    }
+
     /// The cut of the examples at `indices` (repeats allowed), in that order.
     pub fn select(&self, indices: &[usize]) -> Self {
         Self {

@@ -10,11 +10,13 @@
 //!
 //! All distances come from the Gram matrix of the centred inputs,
 //! `‖x_i - x_j‖² = ‖x_i‖² + ‖x_j‖² - 2 x_i·x_j`, block by block; the few pairs that are close there are
-//! measured again from their differences, which do not cancel.
+//! measured again from their differences, which do not cancel. Blocks are computed in parallel and
+//! merged in their order.
 
 use data::Dataset;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
+use rayon::prelude::*;
 
 /// Share r of the median nearest-neighbour distance below which inputs are near-duplicates.
 pub const NEAR: f64 = 1e-3;
@@ -50,33 +52,24 @@ pub struct NearDuplicates {
 /// median nearest-neighbour distance. With `near = 0` only the same input twice is one, which is the
 /// rule for inputs whose numbers are no magnitudes, such as tokens.
 ///
-/// Takes n²·d/2 multiplications for n points of d numbers, and memory for a block of 256 x 256
-/// distances, whatever n and d are.
+/// Takes n²·d/2 multiplications for n points of d numbers, on all threads, and on each of them
+/// memory for a block of 256 x 256 distances, whatever n and d are.
 pub fn near_duplicates(set: &Dataset, near: f64) -> NearDuplicates {
     let centred = Centred::new(set);
     let reach = 2.0 * near * centred.norms.iter().fold(0.0, |r: f64, n| r.max(*n)).sqrt();
     let mut nearest = vec![f64::INFINITY; set.len()];
     let mut candidates = Vec::new();
     let starts: Vec<usize> = (0..set.len()).step_by(POINTS).collect();
-    for (b, &rows) in starts.iter().enumerate() {
-        for &columns in &starts[b..] {
-            let gram = centred.gram(rows, columns);
-            for j in 0..gram.ncols() {
-                for i in 0..gram.nrows().min((columns + j).saturating_sub(rows)) {
-                    let (first, second) = (rows + i, columns + j);
-                    let norms = centred.norms[first] + centred.norms[second];
-                    let squared = norms - 2.0 * gram[(i, j)];
-                    let floor = ROUNDING * norms;
-                    if squared > floor {
-                        nearest[first] = nearest[first].min(squared);
-                        nearest[second] = nearest[second].min(squared);
-                    }
-                    let differ = set.labels[first] != set.labels[second];
-                    if differ && squared <= reach * reach + floor {
-                        candidates.push((first, second));
-                    }
-                }
-            }
+    for (first, &rows) in starts.iter().enumerate() {
+        tracing::debug!(done = rows, total = set.len(), "near-duplicate search");
+        let blocks = starts[first..].par_iter();
+        let blocks: Vec<Block> = blocks
+            .map(|&columns| centred.block(rows, columns, reach))
+            .collect();
+        for (block, &columns) in blocks.into_iter().zip(&starts[first..]) {
+            lower(&mut nearest[rows..], &block.nearest[0]);
+            lower(&mut nearest[columns..], &block.nearest[1]);
+            candidates.extend(block.candidates);
         }
     }
     let typical = median(nearest).sqrt();
@@ -91,6 +84,20 @@ pub fn near_duplicates(set: &Dataset, near: f64) -> NearDuplicates {
         .collect();
     pairs.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     NearDuplicates { pairs, typical }
+}
+
+/// What a block of the Gram matrix tells.
+struct Block {
+    /// The least squared distance above rounding of each row's point, and of each column's.
+    nearest: [Vec<f64>; 2],
+    /// Pairs with different labels that may be close.
+    candidates: Vec<(usize, usize)>,
+}
+
+/// Lowers the first of `numbers` to `others` where those are smaller.
+fn lower(numbers: &mut [f64], others: &[f64]) {
+    let pairs = numbers.iter_mut().zip(others);
+    pairs.for_each(|(number, other)| *number = number.min(*other));
 }
 
 /// The inputs less their mean, which keeps distances and lessens cancellation.
@@ -116,6 +123,33 @@ impl<'a> Centred<'a> {
         };
         let norms = set.inputs.chunks_exact(size.max(1)).map(norm).collect();
         Self { set, mean, norms }
+    }
+
+    /// The pairs of an earlier point from `rows` on and a later one from `columns` on; candidates
+    /// are at most `reach` apart but for rounding.
+    fn block(&self, rows: usize, columns: usize, reach: f64) -> Block {
+        let gram = self.gram(rows, columns);
+        let mut block = Block {
+            nearest: [gram.nrows(), gram.ncols()].map(|count| vec![f64::INFINITY; count]),
+            candidates: Vec::new(),
+        };
+        for j in 0..gram.ncols() {
+            for i in 0..gram.nrows().min((columns + j).saturating_sub(rows)) {
+                let (first, second) = (rows + i, columns + j);
+                let norms = self.norms[first] + self.norms[second];
+                let squared = norms - 2.0 * gram[(i, j)];
+                let floor = ROUNDING * norms;
+                if squared > floor {
+                    block.nearest[0][i] = block.nearest[0][i].min(squared);
+                    block.nearest[1][j] = block.nearest[1][j].min(squared);
+                }
+                let differ = self.set.labels[first] != self.set.labels[second];
+                if differ && squared <= reach * reach + floor {
+                    block.candidates.push((first, second));
+                }
+            }
+        }
+        block
     }
 
     /// Inner products of the points from `rows` on with those from `columns` on.

@@ -89,6 +89,7 @@ impl GuardMoments {
         }
         let mut first = 0;
         while first < count {
+            tracing::debug!(done = first, total = count, "guard moments");
             let chosen = chunk(network, &order[first..], shape, together.len());
             let (numbers, shape) = gathered(inputs, shape, chosen);
             let x = network.batch_of(&numbers, &shape)?;

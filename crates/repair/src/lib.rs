@@ -41,6 +41,7 @@
 //! Not supported: regions, embeddings.
 
 mod affine;
+mod attribution;
 pub mod baselines;
 mod change;
 mod coordinates;
@@ -67,6 +68,9 @@ mod verify;
 mod written;
 
 pub use affine::{Affine, Features, supported};
+pub use attribution::{
+    Answers, Attribution, ClassAnswers, Flip, LayerChange, SHARE, Size, smallest_share,
+};
 pub use change::Change;
 pub use duplicates::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
 pub use error::RepairError;

@@ -9,21 +9,27 @@
 //!
 //! Of a ladder of margins the one with the largest G is kept among those with D within a
 //! tolerance; the one with the least D where none is, or where there are no inputs to measure G.
-//! The smaller of two equals wins. Each repair starts from the one before; the ladder ends where a
-//! margin is not reached or two in a row were no better.
+//! The smaller of two equals wins.
+//!
+//! The search begins in the middle of the ladder and goes up while margins get better; where the
+//! first step up is no better, it goes down instead. Where the middle costs too much, or G is not
+//! measured, it looks down first. Each repair starts from that of the neighbouring margin. The
+//! selection split is run up to the first edited layer once, and from there on for every margin.
 
 use data::Dataset;
-use network::Network;
+use network::{Cut, Layer, Network, Precision};
 
-use crate::predict::{accuracy, classify};
-use crate::{Change, Method, Options, Outcome, Problem, Repair, RepairError, RepairSet, repair};
+use crate::predict::{batches, classes};
+use crate::problem::check_belonging;
+use crate::{Change, Method, Options, Outcome, Problem, RepairError, RepairSet, repair};
 
 /// The margins that are tried, ascending.
 pub const MARGINS: [f64; 6] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
-/// Margins in a row that may be no better before the ladder ends.
-const PATIENCE: usize = 2;
 /// Default accuracy that may be lost, in points.
 pub const TOLERANCE: f64 = 0.1;
+/// Share of [`Options::max_memory`] that the selection split may take at the edited layer; what
+/// does not fit is run through the whole network for every margin.
+const PREFIX_SHARE: f64 = 0.25;
 
 /// Inputs on which margins are compared; neither may share an input with the sets that score the
 /// repair.
@@ -51,14 +57,16 @@ pub struct MarginTrial {
 impl MarginTrial {
     /// Whether this margin is to be preferred.
     fn beats(&self, other: &Self, tolerance: f64) -> bool {
-        match (self.drawdown <= tolerance, other.drawdown <= tolerance) {
-            (true, true) if self.generalization != other.generalization => {
-                self.generalization > other.generalization
-            }
-            (true, false) => true,
-            (false, true) => false,
-            _ => self.drawdown < other.drawdown,
-        }
+        let fits = |trial: &Self| trial.drawdown <= tolerance;
+        let gain = self.generalization.total_cmp(&other.generalization);
+        let loss = other.drawdown.total_cmp(&self.drawdown);
+        let smaller = other.margin.total_cmp(&self.margin);
+        let order = match (fits(self), fits(other)) {
+            (true, true) => gain.then(loss),
+            (false, false) => loss,
+            (fits, _) => return fits,
+        };
+        order.then(smaller).is_gt()
     }
 }
 
@@ -69,7 +77,7 @@ pub struct MarginChoice {
     pub margin: f64,
     /// Its outcome; that of the smallest margin when none was reached.
     pub outcome: Outcome,
-    /// Every margin that was reached.
+    /// Every margin that was reached, ascending.
     pub trials: Vec<MarginTrial>,
 }
 
@@ -84,96 +92,257 @@ pub fn choose_margin(
     options: &Options,
     selection: Selection<'_>,
 ) -> Result<MarginChoice, RepairError> {
-    let before = Accuracies::measure(problem.network, selection)?;
-    let mut best: Option<(MarginTrial, MarginChoice)> = None;
-    let mut unreached = None;
-    let (mut trials, mut fallen) = (Vec::new(), 0);
-    let mut start: Option<Change> = problem.start.cloned();
-    for margin in MARGINS {
-        let set = RepairSet::argmax(points, margin)?;
-        let attempt = Problem {
-            set: &set,
-            start: start.as_ref(),
-            ..*problem
-        };
-        let outcome = repair(&attempt, options)?;
-        let Outcome::Repaired(found) = &outcome else {
-            unreached = Some((margin, outcome));
-            break;
-        };
-        let trial = before.compare(margin, &repaired(problem, found)?, selection)?;
-        if options.method == Method::Sequential {
-            start = Some(found.change.clone());
+    let mut ladder = Ladder::new(problem, points, options, selection)?;
+    let (lower, upper) = MARGINS.split_at(MARGINS.len() / 2);
+    let mut down: Vec<f64> = lower.iter().rev().copied().collect();
+    let (middle, up) = upper.split_first().ok_or(RepairError::EmptySet)?;
+    let mut up = up.to_vec();
+    let mut first = ladder.attempt(*middle, problem.start)?;
+    while matches!(first, Attempt::Unreached) && !down.is_empty() {
+        // What lies above a margin that is not reached is not reached either.
+        up.clear();
+        first = ladder.attempt(down.remove(0), problem.start)?;
+    }
+    if let Attempt::Better(change) = first {
+        let mut directions = [up, down];
+        if !ladder.may_rise() {
+            directions.reverse();
         }
-        tracing::info!(
-            margin,
-            generalization = trial.generalization,
-            drawdown = trial.drawdown,
-            "margin tried"
-        );
-        trials.push(trial.clone());
-        let better = |(known, _): &(MarginTrial, _)| trial.beats(known, selection.tolerance);
-        if best.as_ref().is_none_or(better) {
-            let choice = MarginChoice {
-                margin,
-                outcome,
-                trials: Vec::new(),
-            };
-            best = Some((trial, choice));
-            fallen = 0;
-        } else {
-            fallen += 1;
-            if fallen == PATIENCE {
+        for margins in directions {
+            let mut from = change.clone();
+            let mut rose = false;
+            for margin in margins {
+                let Attempt::Better(change) = ladder.attempt(margin, from.as_ref())? else {
+                    break;
+                };
+                (from, rose) = (change, true);
+            }
+            if rose {
                 break;
             }
         }
     }
-    match (best, unreached) {
-        (Some((_, choice)), _) => Ok(MarginChoice { trials, ..choice }),
-        (None, Some((margin, outcome))) => Ok(MarginChoice {
+    ladder.choice()
+}
+
+/// What came of a margin.
+enum Attempt {
+    /// It is the best so far; the change to start a neighbour from.
+    Better(Option<Change>),
+    /// It is reached and not the best.
+    Worse,
+    /// The repair ends without an answer or with a conflict.
+    Unreached,
+}
+
+/// The margins tried so far.
+struct Ladder<'a> {
+    problem: &'a Problem<'a>,
+    points: &'a Dataset,
+    options: &'a Options,
+    tolerance: f64,
+    similar: Option<Behind<'a>>,
+    clean: Behind<'a>,
+    best: Option<(MarginTrial, Outcome)>,
+    /// The last margin that was not reached.
+    unreached: Option<(f64, Outcome)>,
+    trials: Vec<MarginTrial>,
+}
+
+impl<'a> Ladder<'a> {
+    fn new(
+        problem: &'a Problem<'a>,
+        points: &'a Dataset,
+        options: &'a Options,
+        selection: Selection<'a>,
+    ) -> Result<Self, RepairError> {
+        check_belonging(problem)?;
+        let layers = problem.layers.iter();
+        let layer = layers.min_by_key(|layer| layer.index);
+        let layer = layer.ok_or(RepairError::EmptySet)?;
+        let mut memory = (PREFIX_SHARE * options.max_memory as f64) as usize;
+        let mut behind = |set| Behind::new(problem.network, layer, set, &mut memory);
+        Ok(Self {
+            similar: selection.similar.map(&mut behind).transpose()?,
+            clean: behind(selection.clean)?,
+            problem,
+            points,
+            options,
+            tolerance: selection.tolerance,
+            best: None,
+            unreached: None,
+            trials: Vec::new(),
+        })
+    }
+
+    /// Repairs with a margin and compares.
+    fn attempt(&mut self, margin: f64, start: Option<&Change>) -> Result<Attempt, RepairError> {
+        let trial = self.trials.len() + 1;
+        let span = tracing::info_span!("trial", margin, trial);
+        let _entered = span.entered();
+        let set = RepairSet::argmax(self.points, margin)?;
+        let attempt = Problem {
+            set: &set,
+            start,
+            ..*self.problem
+        };
+        let outcome = repair(&attempt, self.options)?;
+        let Outcome::Repaired(found) = &outcome else {
+            self.unreached = Some((margin, outcome));
+            return Ok(Attempt::Unreached);
+        };
+        let network = self.problem.network;
+        let repaired = Network::from_graph(
+            network.graph().clone(),
+            &found.checkpoint,
+            network.device(),
+            network.precision(),
+        )?;
+        let similar = self.similar.as_ref();
+        let gained = similar.map(|set| set.gained(&repaired)).transpose()?;
+        let trial = MarginTrial {
+            margin,
+            generalization: gained.unwrap_or(0.0),
+            drawdown: 0.0 - self.clean.gained(&repaired)?,
+        };
+        tracing::info!(
+            generalization = trial.generalization,
+            drawdown = trial.drawdown,
+            "margin tried"
+        );
+        self.trials.push(trial.clone());
+        let better = |(known, _): &(MarginTrial, _)| trial.beats(known, self.tolerance);
+        if !self.best.as_ref().is_none_or(better) {
+            return Ok(Attempt::Worse);
+        }
+        let sequential = self.options.method == Method::Sequential;
+        let change = sequential.then(|| found.change.clone());
+        self.best = Some((trial, outcome));
+        Ok(Attempt::Better(change))
+    }
+
+    /// Whether a larger margin than the best may be better.
+    fn may_rise(&self) -> bool {
+        let fits = |(trial, _): &(MarginTrial, _)| trial.drawdown <= self.tolerance;
+        self.similar.is_some() && self.best.as_ref().is_some_and(fits)
+    }
+
+    fn choice(mut self) -> Result<MarginChoice, RepairError> {
+        self.trials.sort_by(|a, b| a.margin.total_cmp(&b.margin));
+        let best = self.best.map(|(trial, outcome)| (trial.margin, outcome));
+        let kept = best.or(self.unreached);
+        let (margin, outcome) = kept.ok_or(RepairError::EmptySet)?;
+        Ok(MarginChoice {
             margin,
             outcome,
-            trials,
-        }),
-        (None, None) => Err(RepairError::EmptySet),
+            trials: self.trials,
+        })
     }
 }
 
-fn repaired(problem: &Problem<'_>, repair: &Repair) -> Result<Network, RepairError> {
-    let network = problem.network;
-    let (device, precision) = (network.device(), network.precision());
-    Ok(Network::load(&repair.checkpoint, device, precision)?)
+/// A labelled set, run up to the first edited layer.
+struct Behind<'a> {
+    set: &'a Dataset,
+    parts: Vec<Part<'a>>,
+    /// How many of its examples the original network gets right.
+    right: usize,
 }
 
-/// Accuracies on the selection split, in percent.
-struct Accuracies {
-    similar: f64,
-    clean: f64,
+/// A batch of a set.
+enum Part<'a> {
+    /// Its values in front of the layer.
+    Cut(Box<Cut>),
+    /// Its inputs: the values do not fit in memory.
+    Inputs(&'a [f32]),
 }
 
-impl Accuracies {
-    fn measure(network: &Network, selection: Selection<'_>) -> Result<Self, RepairError> {
-        let of = |set: &Dataset| {
-            let answers = classify(network, &set.inputs, &set.shape)?;
-            Ok::<_, RepairError>(accuracy(&answers, &set.labels))
+impl<'a> Behind<'a> {
+    /// Keeps what fits into `memory` bytes, of which it takes its share.
+    fn new(
+        network: &Network,
+        layer: &Layer,
+        set: &'a Dataset,
+        memory: &mut usize,
+    ) -> Result<Self, RepairError> {
+        let number = match network.precision() {
+            Precision::F32 => size_of::<f32>(),
+            Precision::F64 => size_of::<f64>(),
         };
-        Ok(Self {
-            similar: selection.similar.map_or(Ok(0.0), of)?,
-            clean: of(selection.clean)?,
-        })
+        let (mut parts, mut done) = (Vec::new(), 0);
+        for inputs in batches(&set.inputs, &set.shape) {
+            tracing::debug!(done, total = set.len(), "selection inputs");
+            done += inputs.len() / set.example_len().max(1);
+            let cut = match *memory {
+                0 => None,
+                _ => Some(network.run_until(layer, network.batch_of(inputs, &set.shape)?)?),
+            };
+            let fitting = cut.filter(|cut| cut.numbers() * number <= *memory);
+            // The first part that does not fit ends the search for room.
+            *memory = fitting
+                .as_ref()
+                .map_or(0, |cut| *memory - cut.numbers() * number);
+            parts.push(fitting.map_or(Part::Inputs(inputs), |cut| Part::Cut(Box::new(cut))));
+        }
+        let mut behind = Self {
+            set,
+            parts,
+            right: 0,
+        };
+        behind.right = behind.right(network)?;
+        Ok(behind)
     }
 
-    fn compare(
-        &self,
-        margin: f64,
-        repaired: &Network,
-        selection: Selection<'_>,
-    ) -> Result<MarginTrial, RepairError> {
-        let after = Self::measure(repaired, selection)?;
-        Ok(MarginTrial {
+    /// How many examples a network gets right that differs from the original from the layer on.
+    fn right(&self, network: &Network) -> Result<usize, RepairError> {
+        let mut answers = Vec::with_capacity(self.set.len());
+        for part in &self.parts {
+            let outputs = match part {
+                Part::Cut(cut) => network.resume(cut)?,
+                Part::Inputs(inputs) => {
+                    network.forward(network.batch_of(inputs, &self.set.shape)?)?
+                }
+            };
+            answers.extend(classes(&outputs.to_vec()?, network.classes()));
+        }
+        let pairs = answers.iter().zip(&self.set.labels);
+        Ok(pairs.filter(|(answer, label)| answer == label).count())
+    }
+
+    /// Accuracy that a repaired network gains on the set, in points. One quotient of counts: a
+    /// difference of percentages can miss a tolerance that it equals.
+    fn gained(&self, repaired: &Network) -> Result<f64, RepairError> {
+        let gained = self.right(repaired)? as f64 - self.right as f64;
+        Ok(100.0 * gained / self.set.len().max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(margin: f64, generalization: f64, drawdown: f64) -> MarginTrial {
+        MarginTrial {
             margin,
-            generalization: after.similar - self.similar,
-            drawdown: self.clean - after.clean,
-        })
+            generalization,
+            drawdown,
+        }
+    }
+
+    #[test]
+    fn the_largest_gain_within_the_tolerance_wins_and_the_smaller_of_equals() {
+        let best = trial(1.0, 2.0, 0.1);
+        for worse in [
+            trial(0.3, 1.9, -1.0),
+            trial(3.0, 2.0, 0.1),
+            trial(0.3, 2.0, 0.11),
+            trial(0.3, 9.0, 0.11),
+            trial(0.3, 2.0, 0.105),
+        ] {
+            assert!(best.beats(&worse, 0.1) && !worse.beats(&best, 0.1));
+        }
+        assert!(trial(0.3, 2.0, 0.1).beats(&best, 0.1));
+        assert!(!best.beats(&best, 0.1));
+        // Beyond the tolerance only the loss counts.
+        assert!(trial(0.3, 0.0, 0.2).beats(&trial(0.1, 9.0, 0.3), 0.1));
     }
 }

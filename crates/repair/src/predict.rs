@@ -21,10 +21,19 @@ pub fn classify(
     inputs: &[f32],
     shape: &[usize],
 ) -> Result<Vec<usize>, RepairError> {
-    Ok(outputs(network, inputs, shape)?
-        .chunks_exact(network.classes().max(1))
-        .map(largest)
-        .collect())
+    let outputs = outputs(network, inputs, shape)?;
+    Ok(classes(&outputs, network.classes()).collect())
+}
+
+/// The class with the largest output of every example, from outputs `n x classes`.
+pub(crate) fn classes(outputs: &[f64], classes: usize) -> impl Iterator<Item = usize> + '_ {
+    outputs.chunks_exact(classes.max(1)).map(largest)
+}
+
+/// Inputs (`n x shape`) in parts that are pushed through a network at once.
+pub(crate) fn batches<'a>(inputs: &'a [f32], shape: &[usize]) -> impl Iterator<Item = &'a [f32]> {
+    let example: usize = shape.iter().product::<usize>().max(1);
+    inputs.chunks((NUMBERS / example).max(1) * example)
 }
 
 /// The outputs for each of `inputs`, `n x classes`.

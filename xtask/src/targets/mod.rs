@@ -4,14 +4,18 @@
 //! |---|---|
 //! | `row` | a row, its bounds and its verdict |
 //! | `points` | the rows of the table of point repair |
+//! | `compare` | rows of other methods, for comparison |
 //! | `images`, `sentences`, `perceptrons` | networks, data and splits of each family |
 //! | `measure` | one repair: its points, its guard moments, its costs |
 //! | `score` | what the repaired network answers |
 //! | `pick` | rows that choose their layer by a prediction |
 //! | `world` | what is loaded once |
 //!
+//! Rows for comparison are measured with `--all`, or where `--only` begins like their names.
+//!
 //! Exit codes: 0 every row that could be measured is met; 1 one is not, or failed; 2 bad usage.
 
+mod compare;
 mod images;
 mod layers;
 mod measure;
@@ -28,7 +32,9 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 use experiments::laboratory::HeapCounter;
-use miette::miette;
+use experiments::phases;
+use experiments::progress::Progress;
+use miette::{IntoDiagnostic, miette};
 
 use row::{Row, Sample};
 use world::{World, say};
@@ -51,9 +57,12 @@ pub(crate) struct Args {
     /// The table to measure
     #[arg(value_name = "TABLE", value_parser = ["points", layers::NAME])]
     table: String,
-    /// Only rows whose name contains this
+    /// Only rows whose name contains this; `baseline` are those for comparison, which are left out otherwise
     #[arg(long, value_name = "SUBSTRING", default_value = "")]
     only: String,
+    /// Also rows for comparison: the baselines, which have no targets
+    #[arg(long)]
+    all: bool,
     /// Runs of a row that draws its repair set; the median is judged
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -80,6 +89,8 @@ enum Verdict {
     Missed,
     Failed,
     Skipped,
+    /// There is nothing to judge.
+    Shown,
 }
 
 /// Measures the rows and prints them; exit code 1 when one is not met.
@@ -103,6 +114,7 @@ pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
         println!("{table}");
         return Ok(ExitCode::SUCCESS);
     }
+    phases::install(&Progress::lines()).into_diagnostic()?;
     let world = World::new(assets(args), heap, args.margin)?;
     let mut table = table(&["row", "target", "measured", ""]);
     let (mut met, mut missed, mut skipped) = (0, 0, 0);
@@ -114,12 +126,15 @@ pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
             Verdict::Missed => "MISSED",
             Verdict::Failed => "FAILED",
             Verdict::Skipped => "skipped",
+            Verdict::Shown => "",
         };
-        eprintln!("  {word}: {}", measured.replace('\n', "; "));
+        let separator = if word.is_empty() { "" } else { ": " };
+        eprintln!("  {word}{separator}{}", measured.replace('\n', "; "));
         match verdict {
             Verdict::Met => met += 1,
             Verdict::Missed | Verdict::Failed => missed += 1,
             Verdict::Skipped => skipped += 1,
+            Verdict::Shown => {}
         }
         table.add_row([row.name.clone(), row.target(), measured, word.to_owned()]);
     }
@@ -135,9 +150,10 @@ pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
 fn chosen(args: &Args) -> miette::Result<Vec<Row>> {
     let targets = TABLES.iter().find(|targets| targets.name == args.table);
     let targets = targets.ok_or_else(|| miette!("no table is named `{}`", args.table))?;
+    let compares = args.all || args.only.starts_with(compare::PREFIX);
     let (chosen, others): (Vec<Row>, Vec<Row>) = (targets.rows)()
         .into_iter()
-        .partition(|row| row.name.contains(&args.only));
+        .partition(|row| row.name.contains(&args.only) && (compares || row.is_judged()));
     if chosen.is_empty() {
         let known: Vec<String> = others.into_iter().map(|row| row.name).collect();
         return Err(miette!(
@@ -167,6 +183,7 @@ fn measure(row: &Row, world: &World, seeds: u64) -> (Verdict, String) {
     match samples {
         // One row that cannot be measured must not cost the others.
         Err(error) => (Verdict::Failed, format!("{error:#}")),
+        Ok(samples) if !row.is_judged() => (Verdict::Shown, row.measured(&samples)),
         Ok(samples) if row.is_met(&samples) => (Verdict::Met, row.measured(&samples)),
         Ok(samples) => (Verdict::Missed, row.measured(&samples)),
     }

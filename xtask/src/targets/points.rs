@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use super::compare;
 use super::images::{fashion_folder, mobilevit, squeezenet, squeezenet_in_fog};
 use super::measure::{
     Bench, DRAWDOWN, Draw, EFFICACY, GENERALIZATION, PEAK, REPAIR, SOLVE, UNCHANGED, ZEROS,
@@ -53,6 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
     rows.extend(pruned_rows());
     rows.extend(mobilevit_rows());
     rows.extend(distilbert_rows());
+    rows.extend(compare::rows(fashion_file()));
     rows
 }
 
@@ -173,9 +175,13 @@ fn pruned_rows() -> Vec<Row> {
     vec![with(false), with(true)]
 }
 
+/// A file of Fashion-MNIST.
+fn fashion_file() -> PathBuf {
+    fashion_folder().join("t10k-images-idx3-ubyte.gz")
+}
+
 fn mobilevit_rows() -> Vec<Row> {
-    let fashion = fashion_folder().join("t10k-images-idx3-ubyte.gz");
-    let fashion = fashion.display().to_string();
+    let fashion = fashion_file().display().to_string();
     let needs = ["mobilevit_fashion/model.safetensors", fashion.as_str()];
     let draw = Draw::Wrong(FASHION_POINTS);
     let mut rows: Vec<Row> = MOBILEVIT

@@ -64,8 +64,16 @@ pub(super) fn at_least(measure: Measure, limit: f64) -> Bound {
 }
 
 impl Row {
+    /// Whether it is judged; a row without bounds is there for comparison.
+    pub(super) fn is_judged(&self) -> bool {
+        !self.bounds.is_empty()
+    }
+
     /// The bounds in words.
     pub(super) fn target(&self) -> String {
+        if !self.is_judged() {
+            return "for comparison".to_owned();
+        }
         let bounds: Vec<String> = self.bounds.iter().map(Bound::to_string).collect();
         let conflict = if self.conflict_settles {
             "\nor a proved conflict"
@@ -221,6 +229,22 @@ mod tests {
         assert!(row(true).is_met(&[conflict(), sample(0.2)]));
         assert!(!row(true).is_met(&[conflict(), sample(0.7)]));
         assert!(!row(false).is_met(&[conflict(), sample(0.2), sample(0.2)]));
+    }
+
+    #[test]
+    fn a_row_without_bounds_is_shown_and_not_judged() {
+        let row = Row {
+            bounds: vec![],
+            ..row(false)
+        };
+        assert!(!row.is_judged());
+        assert_eq!(row.target(), "for comparison");
+        assert_eq!(row.measured(&[sample(0.25)]), "loss 0.25 points");
+        let refused = Sample {
+            notes: vec!["refused: a convolution".into()],
+            ..Sample::default()
+        };
+        assert_eq!(row.measured(&[refused]), "refused: a convolution");
     }
 
     #[test]

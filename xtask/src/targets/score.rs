@@ -1,7 +1,6 @@
 //! What a repaired network answers on the examples of a bench.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 
 use data::Dataset;
 use miette::{IntoDiagnostic, miette};
@@ -33,7 +32,7 @@ pub(super) fn score(
     let original = &bench.subject.network;
     let repaired =
         Network::load(repaired, &world.device, original.precision()).into_diagnostic()?;
-    let probe = |name: &str, set: &Dataset| -> miette::Result<(Rc<Probe>, Vec<usize>)> {
+    compare(bench, points, |name, set| {
         let of_layer = format!("{} {} ", bench.name, layer.name);
         // The features of one layer at a time: those of all do not fit.
         world.probes.retain(|key| key.starts_with(&of_layer));
@@ -46,14 +45,22 @@ pub(super) fn score(
             Probe::new(original, layer, set).into_diagnostic()
         })?;
         let after = probe.answers(&repaired).into_diagnostic()?;
-        Ok((probe, after))
-    };
+        Ok([probe.before.clone(), after])
+    })
+}
+
+/// The measures of a bench from what a set of a name is answered, before and after.
+pub(super) fn compare(
+    bench: &Bench,
+    points: &Dataset,
+    ask: impl Fn(&str, &Dataset) -> miette::Result<[Vec<usize>; 2]>,
+) -> miette::Result<Vec<(Measure, f64)>> {
     let repaired_images: HashSet<_> = points.ids.iter().map(|id| id.image()).collect();
     let counts = |i: &usize| {
         bench.counts_shared || !repaired_images.contains(&bench.held_out.ids[*i].image())
     };
 
-    let (held_out, after) = probe("held-out", &bench.held_out)?;
+    let [before, after] = ask("held-out", &bench.held_out)?;
     let counted: Vec<usize> = (0..after.len()).filter(counts).collect();
     if counted.is_empty() {
         return Err(miette!(
@@ -62,19 +69,18 @@ pub(super) fn score(
         ));
     }
     let of = |answers: &[usize]| -> Vec<usize> { counted.iter().map(|&i| answers[i]).collect() };
-    let (before, after, labels) = (of(&held_out.before), of(&after), of(&bench.held_out.labels));
+    let (before, after, labels) = (of(&before), of(&after), of(&bench.held_out.labels));
     let mut values = vec![
         (DRAWDOWN, gained(&after, &before, &labels)),
         (UNCHANGED, share(&before, &after)),
     ];
     if let Some(steady) = &bench.steady {
-        let (steady, after) = probe("steady", steady)?;
-        values[1] = (UNCHANGED, share(&steady.before, &after));
+        let [before, after] = ask("steady", steady)?;
+        values[1] = (UNCHANGED, share(&before, &after));
     }
     if let Some(similar) = &bench.similar {
-        let (probe, after) = probe("similar", similar)?;
-        let gained = gained(&probe.before, &after, &similar.labels);
-        values.push((GENERALIZATION, gained));
+        let [before, after] = ask("similar", similar)?;
+        values.push((GENERALIZATION, gained(&before, &after, &similar.labels)));
     }
     Ok(values)
 }

@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) moments: Shelf<Moments>,
     pub(super) probes: Shelf<Probe>,
     pub(super) samples: Shelf<Sample>,
+    /// What the original networks answer.
+    pub(super) answers: Shelf<Vec<usize>>,
 }
 
 impl World {
@@ -80,6 +82,7 @@ impl World {
             moments: Shelf::new(),
             probes: Shelf::new(),
             samples: Shelf::new(),
+            answers: Shelf::new(),
         })
     }
 

@@ -5,11 +5,13 @@
 //! | `arguments` | the flags |
 //! | `subject` | the network, and what it takes |
 //! | `sets` | the repair set and the guard set |
+//! | `attributed` | what the repair did to weights and answers |
 //! | `summary` | what is printed and written about the result |
 //!
 //! Exit codes: 0 repaired and written; 1 an error while running; 2 bad usage; 3 infeasible; 4 unknown.
 
 pub(crate) mod arguments;
+mod attributed;
 pub(crate) mod sets;
 pub(crate) mod subject;
 mod summary;
@@ -19,8 +21,8 @@ use std::time::Instant;
 
 use network::{Checkpoint, Network};
 use repair::{
-    Change, GuardMoments, MARGINS, Outcome, Problem, Repair, RepairError, RepairSet, Selection,
-    choose_margin,
+    Answers, Attribution, Change, GuardMoments, MARGINS, Outcome, Problem, Repair, RepairError,
+    RepairSet, Selection, choose_margin,
 };
 
 pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments, SourceArguments};
@@ -28,6 +30,7 @@ pub use summary::Verdict;
 
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
+use attributed::Attributed;
 use sets::{PointSet, Sets, classes_of};
 use subject::Subject;
 use summary::{Evidence, Guarded, SelfCheck, Summary};
@@ -219,13 +222,14 @@ fn write_and_check(
     let set = specification(&sets.repair, margin).map_err(prepare(what))?;
     let verified = repair::verify(&written, &set).map_err(prepare(what))?;
     let after = classes_of(&network, &sets.repair.set.dataset).map_err(prepare(what))?;
-    let guarded = match &sets.guard {
-        Some(guard) => {
-            let after = classes_of(&network, &guard.set.dataset).map_err(prepare(what))?;
-            Some(Guarded::new(guard, &after))
-        }
-        None => None,
-    };
+    let (mut guarded, mut answers) = (None, None);
+    if let Some(guard) = &sets.guard {
+        let after = classes_of(&network, &guard.set.dataset).map_err(prepare(what))?;
+        guarded = Some(Guarded::new(guard, &after));
+        let labels = &guard.set.dataset.labels;
+        answers = Some(Answers::new(labels, &guard.before, &after).map_err(prepare(what))?);
+    }
+    let attribution = Attribution::new(repair, &subject.checkpoint, &subject.network);
     Ok(Evidence {
         check: SelfCheck {
             right: (verified.efficacy(&set) * set.len() as f64 / 100.0).round() as usize,
@@ -233,5 +237,9 @@ fn write_and_check(
         },
         after,
         guarded,
+        attributed: Attributed {
+            attribution: attribution.map_err(prepare(what))?,
+            answers,
+        },
     })
 }

@@ -8,15 +8,11 @@ use serde::Serialize;
 
 use super::Answer;
 use super::arguments::RepairArguments;
+use super::attributed::{self, Attributed};
 use super::sets::{PointSet, Sets};
 use super::subject::Subject;
 use crate::error::{ExperimentError, Result};
 use crate::manifest::{hash, hash_file};
-
-/// Share of the change that the named points cause.
-const SHARE: f64 = 0.8;
-/// The most points that a line names.
-const NAMED: usize = 5;
 
 /// What a repair came to, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,6 +76,7 @@ pub(super) struct Evidence {
     /// Classes of the repair points.
     pub(super) after: Vec<usize>,
     pub(super) guarded: Option<Guarded>,
+    pub(super) attributed: Attributed,
 }
 
 /// Everything an answer is made of.
@@ -115,6 +112,8 @@ struct Record {
     change_linf: Option<f64>,
     points: Vec<Point>,
     guard: Option<Guarded>,
+    /// What the repair did to the weights and to the answers on the guard set.
+    attribution: Option<Attributed>,
     sizes: Option<Sizes>,
     seconds: Option<Seconds>,
     files: Vec<FileRecord>,
@@ -230,10 +229,14 @@ impl Summary<'_> {
             let (l2, linf) = (repair.change.norm_l2(), repair.change.norm_linf());
             lines.push(format!("change: norm {l2:.3e}, largest entry {linf:.3e}"));
         }
+        if let Some(evidence) = self.evidence {
+            let class = |class| self.subject.class(class);
+            lines.extend(evidence.attributed.lines(class));
+        }
         lines.push(work(report, self.seconds));
         if let Some(repair) = repair.filter(|_| verdict == Verdict::Repaired) {
             let own = &repair.prices[..points.names.len().min(repair.prices.len())];
-            lines.push(prices(own, &points.names));
+            lines.push(attributed::prices(own, &points.names));
         }
 
         let record = Record {
@@ -248,6 +251,7 @@ impl Summary<'_> {
             change_linf: repair.map(|repair| repair.change.norm_linf()),
             points: self.points(repair),
             guard: self.evidence.and_then(|evidence| evidence.guarded),
+            attribution: self.evidence.map(|evidence| evidence.attributed.clone()),
             sizes: Some(Sizes {
                 rows: report.rows,
                 rows_total: report.rows_total,
@@ -366,6 +370,7 @@ pub(super) fn contradiction(points: &PointSet, pair: [usize; 2]) -> Draft {
             change_linf: None,
             points: vec![],
             guard: None,
+            attribution: None,
             sizes: None,
             seconds: None,
             files: vec![],
@@ -407,63 +412,4 @@ fn work(report: &Report, seconds: f64) -> String {
         "work: {} of {} rows, {} rounds; {seconds:.1} s, of which {:.1} s solving and {:.1} s verifying",
         report.rows, report.rows_total, report.rounds, report.solve_seconds, report.verify_seconds,
     )
-}
-
-/// How many points it takes for 80 % of all prices, and which they are.
-fn prices(prices: &[f64], names: &[String]) -> String {
-    let total: f64 = prices.iter().sum();
-    if total <= 0.0 {
-        return "prices: no point changes the network".to_owned();
-    }
-    let mut order: Vec<usize> = (0..prices.len()).collect();
-    order.sort_by(|&a, &b| prices[b].total_cmp(&prices[a]));
-    let mut sum = 0.0;
-    let causes: Vec<usize> = order
-        .into_iter()
-        .take_while(|&point| {
-            let enough = sum >= SHARE * total;
-            sum += prices[point];
-            !enough
-        })
-        .collect();
-    let shown: Vec<&str> = causes
-        .iter()
-        .take(NAMED)
-        .map(|&point| names[point].as_str())
-        .collect();
-    let rest = if causes.len() > NAMED { ", .." } else { "" };
-    format!(
-        "prices: {} of {} points cause {:.0} % of the change: {}{rest}",
-        causes.len(),
-        prices.len(),
-        100.0 * SHARE,
-        shown.join(", "),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fewest_points_that_cause_most_of_the_change_are_named() {
-        let names = ["a", "b", "c", "d"].map(str::to_owned);
-        assert_eq!(
-            prices(&[0.1, 5.0, 0.0, 3.0], &names),
-            "prices: 2 of 4 points cause 80 % of the change: b, d"
-        );
-        assert_eq!(
-            prices(&[0.0, 9.0, 0.0, 1.0], &names),
-            "prices: 1 of 4 points cause 80 % of the change: b"
-        );
-        assert_eq!(
-            prices(&[0.0; 4], &names),
-            "prices: no point changes the network"
-        );
-        let many: Vec<String> = (0..10).map(|i| i.to_string()).collect();
-        assert_eq!(
-            prices(&[1.0; 10], &many),
-            "prices: 8 of 10 points cause 80 % of the change: 0, 1, 2, 3, 4, .."
-        );
-    }
 }

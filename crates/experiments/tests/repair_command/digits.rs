@@ -55,6 +55,13 @@ fn misclassified_digits_are_right_in_the_file_that_is_written() {
         "{said}"
     );
 
+    let units = "of 100 units hold 80 % of it";
+    assert!(
+        said.contains("\nlayer 2: changed by ") && said.contains(units),
+        "{said}"
+    );
+    assert!(said.contains("\nclasses of the guard set: "), "{said}");
+
     // The file's own predictions, on the pixels of the points that the report names.
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["outcome"], "repaired");
@@ -63,6 +70,23 @@ fn misclassified_digits_are_right_in_the_file_that_is_written() {
     let device = DeviceChoice::Flex.open().unwrap();
     let network = Network::load(&after, &device, Precision::F64).unwrap();
     let digits = data::mnist::load_test(&root().join("datasets/mnist")).unwrap();
+    let attribution = &report["attribution"];
+    assert_eq!(attribution["prices"].as_array().unwrap().len(), 20);
+    let [layer] = attribution["layers"].as_array().unwrap().as_slice() else {
+        panic!("{attribution}")
+    };
+    let count = |of: &str| layer[of].as_array().unwrap().len();
+    assert_eq!((count("units"), count("inputs")), (100, 100));
+    let norm = |size: &Value| size["norm"].as_f64().unwrap();
+    let units = layer["units"].as_array().unwrap().iter().map(norm);
+    let squares: f64 = units.map(|norm| norm * norm).sum();
+    assert!((squares.sqrt() / norm(&layer["whole"]) - 1.0).abs() < 1e-9);
+    let classes = attribution["answers"]["classes"].as_array().unwrap();
+    let total = |of: &str| -> u64 { classes.iter().map(|c| c[of].as_u64().unwrap()).sum() };
+    let guard = &report["guard"];
+    assert_eq!(total("examples"), guard["inputs"].as_u64().unwrap());
+    let wrong = total("examples") - total("right_after");
+    assert_eq!(wrong, guard["wrong_after"].as_u64().unwrap());
     for point in report["points"].as_array().unwrap() {
         let name = point["name"].as_str().unwrap();
         let index = name.strip_prefix(TEST).unwrap().trim_matches(['[', ']']);

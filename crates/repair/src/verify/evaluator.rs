@@ -10,6 +10,9 @@ use super::value::{Value, misfit};
 use super::{convolution, join, linear, norm, patches, pointwise, pool, tokens};
 use crate::RepairError;
 
+/// Inputs that are evaluated between two words of progress.
+const TOGETHER: usize = 64;
+
 /// A checkpoint's graph with its tensors in f64.
 pub struct Evaluator {
     graph: Graph,
@@ -102,11 +105,19 @@ impl Evaluator {
             });
         }
         let widened = |input: &[f32]| -> Vec<f64> { input.iter().map(|&x| x.into()).collect() };
-        let outputs: Vec<_> = inputs
-            .par_chunks_exact(example)
-            .map(|input| self.outputs(&widened(input)))
-            .collect();
-        outputs.into_iter().collect()
+        let total = inputs.len() / example;
+        let mut all = Vec::with_capacity(total);
+        for inputs in inputs.chunks(TOGETHER * example) {
+            tracing::debug!(done = all.len(), total, "verification");
+            let outputs: Vec<_> = inputs
+                .par_chunks_exact(example)
+                .map(|input| self.outputs(&widened(input)))
+                .collect();
+            for outputs in outputs {
+                all.push(outputs?);
+            }
+        }
+        Ok(all)
     }
 
     fn check_example(&self, got: usize) -> Result<(), RepairError> {
