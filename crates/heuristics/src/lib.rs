@@ -30,6 +30,7 @@
 
 mod auto;
 mod collect;
+mod combined;
 mod effects;
 mod error;
 mod estimate;
@@ -44,6 +45,7 @@ mod statistics;
 mod suggest_drop;
 
 pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, auto};
+pub use combined::{Combination, Example};
 pub use effects::Effects;
 pub use error::HeuristicError;
 pub use probe::{Probe, Trial};

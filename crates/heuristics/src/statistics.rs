@@ -139,7 +139,7 @@ pub struct Measured {
 }
 
 /// Guard inputs at which losses and first-order repairs are measured.
-pub const MEASURED: usize = 256;
+pub const MEASURED: usize = 64;
 
 impl Statistics {
     /// Seconds of the given phases together.

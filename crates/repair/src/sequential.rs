@@ -42,8 +42,14 @@ const SMALL_FROM: f64 = 100.0;
 const FIRST_TRUST: f64 = 1.0;
 const LEAST_TRUST: f64 = 1e-3;
 const LARGEST_TRUST: f64 = 1e9;
+/// How far rows aim beyond the safety, relative to the worst violation: elastic rows and kinks
+/// leave some of it.
+const OVERSHOOT: f64 = 5.0;
 /// The most that rows aim beyond the safety.
 const LARGEST_OVERSHOOT: f64 = 0.05;
+/// Fractions of a step that are taken one after the other where no step lowers the merit: kinks
+/// meet there, and it falls again behind them.
+const LEAPS: [f64; 8] = [0.2, 0.5, 1.0, 0.2, 0.5, 1.0, 0.5, 1.0];
 /// Steps after the first success, spent on lowering the objective.
 const POLISHING: usize = 12;
 /// Polishing steps that may fail.
@@ -107,6 +113,7 @@ pub(crate) fn run(
     let mut kept = BTreeSet::new();
     let mut control = Control::new();
     let (mut rounds, mut polished, mut refused, mut bytes) = (0, 0, 0, 0);
+    let (mut leaps, mut nearest): (usize, Option<Iterate>) = (0, None);
     let mut stop = None;
     while best.as_ref().is_none_or(|best| best.norm_squared() > 0.0)
         && rounds < max_rounds
@@ -159,7 +166,19 @@ pub(crate) fn run(
             if refused <= REFUSALS && control.shorten() {
                 continue;
             }
-            break;
+            let Some(&fraction) = LEAPS.get(leaps).filter(|_| best.is_none()) else {
+                break;
+            };
+            leaps += 1;
+            if nearest.as_ref().is_none_or(|known| closer(&current, known)) {
+                nearest = Some(current.clone());
+            }
+            let Ok(step) = problem.subproblem(&current, &rows, FIRST_TRUST, deadline)? else {
+                break;
+            };
+            current = problem.iterate(towards(&current, &step, fraction))?;
+            control.trust = FIRST_TRUST;
+            continue;
         };
         current = next;
         control.accept(fraction, current.violation(), settings.safety);
@@ -176,8 +195,12 @@ pub(crate) fn run(
     }
     if best.is_some() {
         stop = None;
-    } else if stop.is_none() {
-        stop = Some(SequenceStop::Stalled);
+    } else {
+        stop = stop.or(Some(SequenceStop::Stalled));
+        // A leap may have led away from the best that was reached.
+        if let Some(nearest) = nearest.filter(|nearest| closer(nearest, &current)) {
+            current = nearest;
+        }
     }
     let conflict = match stop {
         Some(SequenceStop::Stalled) => conflict(&problem, &current, &mut kept, deadline)?,
@@ -196,6 +219,21 @@ pub(crate) fn run(
         stop,
         conflict,
     })
+}
+
+/// Whether one iterate violates less than another.
+fn closer(iterate: &Iterate, than: &Iterate) -> bool {
+    let violated = |at: &Iterate| at.slacks.iter().filter(|&&slack| slack < 0.0).count();
+    let total = |at: &Iterate| at.slacks.iter().map(|slack| (-slack).max(0.0)).sum::<f64>();
+    (violated(iterate), total(iterate)) < (violated(than), total(than))
+}
+
+/// Part of the way to the target of a step.
+fn towards(from: &Iterate, step: &Step, fraction: f64) -> Vec<f64> {
+    let pairs = from.x.iter().zip(&step.target);
+    pairs
+        .map(|(from, to)| from + fraction * (to - from))
+        .collect()
 }
 
 /// Points that no step from `at` serves together.
@@ -224,9 +262,7 @@ fn search(
     let merit = from.merit(penalty);
     let predicted = merit - 0.5 * step.norm_squared() - penalty * step.violation;
     for fraction in control.fractions() {
-        let pairs = from.x.iter().zip(&step.target);
-        let x = pairs.map(|(from, to)| from + fraction * (to - from));
-        let next = problem.iterate(x.collect())?;
+        let next = problem.iterate(towards(from, step, fraction))?;
         if merit - next.merit(penalty) > SUFFICIENT * fraction * predicted.max(0.0) {
             return Ok(Some((next, fraction)));
         }
@@ -264,7 +300,7 @@ impl Control {
 
     fn accept(&mut self, fraction: f64, violation: f64, safety: f64) {
         // Rounding moves slacks by about as much as the safety allows for.
-        self.overshoot = violation.clamp(safety, LARGEST_OVERSHOOT.max(safety));
+        self.overshoot = (OVERSHOOT * violation).clamp(safety, LARGEST_OVERSHOOT.max(safety));
         if violation == 0.0 {
             self.trust *= 0.1;
         } else if fraction == 1.0 {

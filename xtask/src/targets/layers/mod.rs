@@ -5,11 +5,14 @@
 //! | `sets` | networks, repair sets, splits |
 //! | `brute` | one repair set at one layer |
 //! | `pilots` | a few points of a repair set at every layer |
+//! | `outcome`, `report` | regret, hits and correlations |
 //! | `scores` | what the heuristics say of a repair set |
 //! | `store` | results on disk, so that a study is resumed |
 
 mod brute;
+mod outcome;
 mod pilots;
+mod report;
 mod scores;
 mod sets;
 mod store;
@@ -20,11 +23,12 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use heuristics::Probe;
-use miette::IntoDiagnostic;
+use miette::{IntoDiagnostic, miette};
 use network::Layer;
 use repair::GuardMoments;
 
 use self::brute::{Probes, Trial, trial};
+use self::outcome::Oracle;
 use self::pilots::{Piloted, pilot};
 use self::scores::{Scores, score};
 use self::sets::{SetKey, Splits, keys};
@@ -99,7 +103,19 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
             trials.push(found)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    let oracles = Oracle::all(&trials.records, &scored.records, &piloted.records);
+    if oracles.is_empty() {
+        return Err(miette!(
+            "no repair set is complete in {}",
+            study.store.display()
+        ));
+    }
+    let [met, missed] = report::print(&oracles)?;
+    println!("{met} met, {missed} missed");
+    Ok(match missed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// The layers that can be repaired.

@@ -1,0 +1,318 @@
+//! Regret, hits and rank correlation of every heuristic, and of the search within a budget.
+//!
+//! The prior of the search is fitted on all networks but the one that it is judged on.
+
+use std::collections::BTreeMap;
+
+use comfy_table::Table;
+use experiments::statistics::{Interval, bootstrap_mean, kendall, mean, spearman};
+use heuristics::{ALL, Combination, Example};
+use miette::IntoDiagnostic;
+
+use super::outcome::{Harm, Oracle, Pick};
+use crate::targets::table;
+
+/// Heuristics that the prior combines.
+pub(super) const PRIOR: [&str; 8] = [
+    "first_order_cost",
+    "predicted_drawdown",
+    "measured_divergence",
+    "first_step_efficacy",
+    "conflict",
+    "gradient_norm",
+    "gradient_ratio",
+    "first",
+];
+/// Heuristics of this project; the others are the literature's.
+const OURS: [&str; 6] = [
+    "first_order_cost",
+    "predicted_drawdown",
+    "measured_divergence",
+    "first_step_efficacy",
+    "pattern_slack",
+    "conflict",
+];
+const AUTO: &str = "auto";
+const COMBINED: &str = "combined";
+const LEVEL: f64 = 0.95;
+const RESAMPLES: usize = 2000;
+
+/// What the search must reach: a third of the best literature rule's regret and of the last
+/// layer's, at a fifth of brute force's time, and this rank correlation.
+const REGRET_SHARE: f64 = 1.0 / 3.0;
+const TIME_SHARE: f64 = 0.2;
+const CORRELATION: f64 = 0.8;
+
+/// How one rule fares on the repair sets of one network.
+struct Fares {
+    name: String,
+    regrets: BTreeMap<Harm, Vec<f64>>,
+    hits: [Vec<f64>; 2],
+    spearman: Vec<f64>,
+    kendall: Vec<f64>,
+    /// Seconds as a share of one repair, and of brute force.
+    cost: Vec<f64>,
+    share: Vec<f64>,
+}
+
+impl Fares {
+    fn new(name: &str, picks: &[(&Oracle<'_>, Pick)]) -> Self {
+        let regrets = Harm::ALL.map(|harm| {
+            let of = picks
+                .iter()
+                .filter_map(|(oracle, pick)| oracle.regret(pick.layer, harm));
+            (harm, of.collect())
+        });
+        let hits = |count| {
+            let of = |(oracle, pick): &(&Oracle<'_>, Pick)| {
+                f64::from(u8::from(oracle.hits(pick.layer, count)))
+            };
+            picks.iter().map(of).collect()
+        };
+        let correlation = |measure: fn(&[f64], &[f64]) -> Option<f64>| {
+            let of = |(oracle, pick): &(&Oracle<'_>, Pick)| {
+                let mut scores = vec![0.0; oracle.layers()];
+                for (rank, &layer) in pick.ranking.iter().enumerate() {
+                    scores[layer] = -(rank as f64);
+                }
+                measure(&scores, &oracle.quality(Harm::Divergence)?)
+            };
+            picks.iter().filter_map(of).collect()
+        };
+        let seconds = |of: fn(&Oracle<'_>) -> f64| {
+            let share = |(oracle, pick): &(&Oracle<'_>, Pick)| pick.seconds / of(oracle);
+            picks.iter().map(share).collect()
+        };
+        Self {
+            name: name.to_owned(),
+            regrets: BTreeMap::from(regrets),
+            hits: [hits(1), hits(3)],
+            spearman: correlation(spearman),
+            kendall: correlation(kendall),
+            cost: seconds(|oracle| oracle.repair_seconds()),
+            share: seconds(|oracle| oracle.brute_seconds()),
+        }
+    }
+
+    fn regret(&self, harm: Harm) -> Option<f64> {
+        mean(self.regrets.get(&harm)?)
+    }
+
+    fn row(&self) -> Vec<String> {
+        let number = |value: Option<f64>, digits: usize| match value {
+            Some(value) => format!("{value:.digits$}"),
+            None => "-".to_owned(),
+        };
+        let interval = |harm: Harm, digits: usize| match bootstrap_mean(
+            &self.regrets[&harm],
+            LEVEL,
+            RESAMPLES,
+            0,
+        ) {
+            Some(Interval {
+                estimate,
+                low,
+                high,
+            }) => {
+                format!("{estimate:.digits$} [{low:.digits$}, {high:.digits$}]")
+            }
+            None => "-".to_owned(),
+        };
+        vec![
+            self.name.clone(),
+            interval(Harm::Drawdown, 2),
+            interval(Harm::Changed, 2),
+            interval(Harm::Divergence, 4),
+            interval(Harm::Generalization, 2),
+            number(mean(&self.hits[0]), 2),
+            number(mean(&self.hits[1]), 2),
+            number(mean(&self.spearman), 2),
+            number(mean(&self.kendall), 2),
+            number(mean(&self.cost), 2),
+        ]
+    }
+}
+
+/// Prints a table per network; returns the number of targets that are met and missed.
+pub(super) fn print(oracles: &[Oracle<'_>]) -> miette::Result<[usize; 2]> {
+    let mut networks: Vec<&str> = oracles.iter().map(|o| o.key.network.as_str()).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    let mut verdicts = table(&["network", "target", "measured", ""]);
+    let [mut met, mut missed] = [0, 0];
+    for network in networks {
+        let own: Vec<&Oracle<'_>> = of(oracles, |name| name == network);
+        let others: Vec<&Oracle<'_>> = of(oracles, |name| name != network);
+        let prior = fit(&others)?;
+        let fares = fares(&own, &prior);
+        describe(network, &own);
+        println!("{}", heuristics_table(&fares));
+        for (target, measured, is_met) in judge(&fares) {
+            met += usize::from(is_met);
+            missed += usize::from(!is_met);
+            let word = if is_met { "met" } else { "MISSED" };
+            verdicts.add_row([network, target.as_str(), measured.as_str(), word]);
+        }
+    }
+    println!("{verdicts}");
+    let all: Vec<&Oracle<'_>> = oracles.iter().collect();
+    let prior = fit(&all)?;
+    println!("weights of the prior, fitted on all networks:");
+    for (name, weight) in prior.names.iter().zip(&prior.weights) {
+        println!("  {name} {weight:.3}");
+    }
+    Ok([met, missed])
+}
+
+fn of<'o, 'a>(oracles: &'o [Oracle<'a>], keep: impl Fn(&str) -> bool) -> Vec<&'o Oracle<'a>> {
+    let kept = oracles.iter().filter(|oracle| keep(&oracle.key.network));
+    kept.collect()
+}
+
+/// The prior, from the ranks of divergence.
+fn fit(oracles: &[&Oracle<'_>]) -> miette::Result<Combination> {
+    let example = |oracle: &&Oracle<'_>| {
+        Some(Example {
+            scores: oracle.features(&PRIOR)?,
+            quality: oracle.quality(Harm::Divergence)?,
+        })
+    };
+    let examples: Vec<Example> = oracles.iter().filter_map(example).collect();
+    Combination::fit(&PRIOR, &examples).into_diagnostic()
+}
+
+/// Every rule, by its regret in drawdown.
+fn fares(oracles: &[&Oracle<'_>], prior: &Combination) -> Vec<Fares> {
+    let gather = |name: &str, pick: &dyn Fn(&Oracle<'_>) -> Option<Pick>| {
+        let picks = oracles
+            .iter()
+            .filter_map(|&oracle| Some((oracle, pick(oracle)?)));
+        Fares::new(name, &picks.collect::<Vec<_>>())
+    };
+    let mut fares = vec![
+        gather(AUTO, &|oracle| oracle.auto(prior)),
+        gather(COMBINED, &|oracle| combined(oracle, prior)),
+    ];
+    for heuristic in &ALL {
+        fares.push(gather(heuristic.name(), &|oracle| {
+            oracle.pick(heuristic.name())
+        }));
+    }
+    fares.retain(|fares| !fares.cost.is_empty());
+    let regret = |fares: &Fares| fares.regret(Harm::Drawdown).unwrap_or(f64::INFINITY);
+    fares.sort_by(|a, b| regret(a).total_cmp(&regret(b)));
+    fares
+}
+
+/// The pick of the prior alone.
+fn combined(oracle: &Oracle<'_>, prior: &Combination) -> Option<Pick> {
+    let scores = prior.scores(&oracle.features(&PRIOR)?).ok()?;
+    let scores: Vec<Option<f64>> = scores.into_iter().map(Some).collect();
+    let mut ranking: Vec<usize> = (0..scores.len()).collect();
+    ranking.sort_by(|&a, &b| {
+        scores[b]
+            .unwrap_or(0.0)
+            .total_cmp(&scores[a].unwrap_or(0.0))
+    });
+    Some(Pick {
+        layer: heuristics::pick(&scores)?,
+        seconds: oracle.scores.total_seconds,
+        ranking,
+    })
+}
+
+fn describe(network: &str, oracles: &[&Oracle<'_>]) {
+    let shares: Vec<f64> = oracles
+        .iter()
+        .map(|oracle| 100.0 * oracle.converged())
+        .collect();
+    let feasible = oracles
+        .iter()
+        .filter(|oracle| oracle.last_is_repaired())
+        .count();
+    println!(
+        "{network}: {} repair sets, {} layers; {:.1} % of the repairs converge in the time box ({feasible} sets are feasible at the last layer); brute force {:.0} s a set",
+        oracles.len(),
+        oracles.first().map_or(0, |oracle| oracle.layers()),
+        mean(&shares).unwrap_or(0.0),
+        mean(
+            &oracles
+                .iter()
+                .map(|o| o.brute_seconds())
+                .collect::<Vec<_>>()
+        )
+        .unwrap_or(0.0),
+    );
+    for harm in [Harm::Drawdown, Harm::Changed, Harm::Divergence] {
+        let reliability = |oracle: &&Oracle<'_>| {
+            let [even, odd] = oracle.halves(harm)?;
+            spearman(&even, &odd)
+        };
+        let values: Vec<f64> = oracles.iter().filter_map(reliability).collect();
+        println!(
+            "  the ranking of layers by {} on one half of the test split correlates {:.2} with that on the other",
+            harm.name(),
+            mean(&values).unwrap_or(f64::NAN)
+        );
+    }
+}
+
+fn heuristics_table(fares: &[Fares]) -> Table {
+    let mut table = table(&[
+        "rule",
+        "regret: drawdown",
+        "changed",
+        "divergence",
+        "generalization",
+        "top 1",
+        "top 3",
+        "Spearman",
+        "Kendall",
+        "cost",
+    ]);
+    for fares in fares {
+        table.add_row(fares.row());
+    }
+    table
+}
+
+/// Targets, what was measured, and whether it is met.
+fn judge(fares: &[Fares]) -> Vec<(String, String, bool)> {
+    let named = |name: &str| fares.iter().find(|fares| fares.name == name);
+    let Some(auto) = named(AUTO) else {
+        return Vec::new();
+    };
+    let literature = fares.iter().filter(|fares| {
+        let name = fares.name.as_str();
+        name != AUTO && name != COMBINED && !OURS.contains(&name)
+    });
+    let regret = |fares: &Fares| fares.regret(Harm::Drawdown);
+    let best = literature
+        .filter_map(|fares| Some((regret(fares)?, fares.name.clone())))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    let last = named("last").and_then(|fares| Some((regret(fares)?, "last".to_owned())));
+    let own = regret(auto).unwrap_or(f64::INFINITY);
+    let mut found: Vec<(String, String, bool)> = [best, last]
+        .into_iter()
+        .flatten()
+        .map(|(other, name)| {
+            let target = format!("auto's regret <= 1/3 of {name}'s");
+            (
+                target,
+                format!("{own:.3} against {other:.3}"),
+                own <= REGRET_SHARE * other,
+            )
+        })
+        .collect();
+    let share = mean(&auto.share).unwrap_or(f64::INFINITY);
+    let percent = format!("{:.0} %", 100.0 * share);
+    found.push((
+        "time < 20 % of brute force".into(),
+        percent,
+        share < TIME_SHARE,
+    ));
+    let rho = mean(&auto.spearman).unwrap_or(0.0);
+    let target = format!("Spearman of auto's ranking >= {CORRELATION}");
+    found.push((target, format!("{rho:.2}"), rho >= CORRELATION));
+    found
+}
