@@ -15,7 +15,11 @@
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
+use network::Network;
+
 use crate::HeuristicError;
+use crate::scores::by_name;
+use crate::statistics::Statistics;
 
 /// Penalty of weights, relative to the number of fitted layers.
 const RIDGE: f64 = 0.01;
@@ -39,7 +43,56 @@ pub struct Combination {
     pub weights: Vec<f64>,
 }
 
+/// The weights that `cargo xtask targets layers` prints, fitted on all of its networks.
+const SHIPPED: [(&str, f64); 8] = [
+    ("first_order_cost", 0.144),
+    ("predicted_drawdown", 0.006),
+    ("measured_divergence", -0.012),
+    ("first_step_efficacy", -0.069),
+    ("conflict", 0.035),
+    ("gradient_norm", 0.102),
+    ("gradient_ratio", -0.076),
+    ("first", 0.647),
+];
+
 impl Combination {
+    /// The combination that ships; the study of layers judges its form on networks that it was not
+    /// fitted on.
+    pub fn shipped() -> Self {
+        Self {
+            names: SHIPPED.map(|(name, _)| name.to_owned()).to_vec(),
+            weights: SHIPPED.map(|(_, weight)| weight).to_vec(),
+        }
+    }
+
+    /// The names of the shipped combination.
+    pub fn shipped_names() -> [&'static str; SHIPPED.len()] {
+        SHIPPED.map(|(name, _)| name)
+    }
+
+    /// The combined score of every layer of `network`, `None` for layers that cannot be repaired.
+    ///
+    /// # Errors
+    /// [`HeuristicError::Unknown`] for a name that is no heuristic.
+    pub fn prior(
+        &self,
+        network: &Network,
+        statistics: &Statistics,
+    ) -> Result<Vec<Option<f64>>, HeuristicError> {
+        let scores = self
+            .names
+            .iter()
+            .map(|name| Ok(by_name(name)?.scores(statistics)))
+            .collect::<Result<Vec<_>, HeuristicError>>()?;
+        let mut prior = vec![None; network.layers().len()];
+        for (layer, score) in statistics.layers.iter().zip(self.scores(&scores)?) {
+            if let Some(entry) = prior.get_mut(layer.layer.index) {
+                *entry = Some(score);
+            }
+        }
+        Ok(prior)
+    }
+
     /// Fits weights to examples.
     ///
     /// # Errors

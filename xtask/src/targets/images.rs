@@ -28,8 +28,8 @@ const CLASSES: usize = 1000;
 const VALIDATION: [usize; 2] = [300, 1000];
 /// The severity of the fog.
 const SEVERITY: u8 = 3;
-/// Guard images of Fashion-MNIST.
-const FASHION_GUARD: usize = 3000;
+/// Training images of Fashion-MNIST: the guard set, and those on which a layer is chosen.
+const FASHION_TRAINING: [usize; 2] = [3000, 400];
 /// Test images that may be repaired, and the end of those that are held out.
 const FASHION_TEST: [usize; 2] = [5000, 8000];
 
@@ -52,6 +52,7 @@ pub(super) fn squeezenet(world: &World, name: &str, file: &str) -> miette::Resul
             steady: None,
             margin: NARROW,
             selection: None,
+            clean: None,
         })
     })
 }
@@ -77,6 +78,7 @@ pub(super) fn squeezenet_in_fog(world: &World) -> miette::Result<Rc<Bench>> {
             // The other pictures of the repair set's source, which score nothing.
             margin: NARROW,
             selection: Some([pool.clone(), sample(world, false)?]),
+            clean: None,
             pool,
             counts_shared: false,
             steady: None,
@@ -97,7 +99,8 @@ pub(super) fn mobilevit(world: &World) -> miette::Result<Rc<Bench>> {
             "fashion-train",
         );
         let train = train.into_diagnostic()?;
-        let guard = data::sample(train.len(), FASHION_GUARD, SPLIT_SEED).into_diagnostic()?;
+        let [guard, selection] =
+            data::draw(train.len(), FASHION_TRAINING, SPLIT_SEED).into_diagnostic()?;
         let [middle, end] = FASHION_TEST;
         let inputs = |grey: &Dataset, positions: &[usize]| {
             let grey = grey.subset(positions).into_diagnostic()?;
@@ -110,6 +113,7 @@ pub(super) fn mobilevit(world: &World) -> miette::Result<Rc<Bench>> {
             wrong: wrong(&answers(&subject.network, &pool)?, &pool.labels),
             guard: inputs(&train, &guard)?,
             held_out: inputs(&test, &(middle..end).collect::<Vec<_>>())?,
+            clean: Some(inputs(&train, &selection)?),
             subject,
             pool,
             counts_shared: false,

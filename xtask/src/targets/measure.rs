@@ -55,6 +55,8 @@ pub(super) struct Bench {
     pub(super) steady: Option<Rc<Dataset>>,
     /// The margin asked for, unless it is chosen.
     pub(super) margin: f64,
+    /// Clean examples on which a layer is chosen; they score nothing.
+    pub(super) clean: Option<Rc<Dataset>>,
     /// Examples on which a margin is chosen: some like the repaired ones, and clean ones.
     pub(super) selection: Option<[Rc<Dataset>; 2]>,
 }

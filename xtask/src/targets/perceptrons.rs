@@ -18,6 +18,8 @@ use super::world::{Subject, World, say};
 
 /// Guard images: the first of MNIST's training images.
 const GUARD: usize = 5000;
+/// Training images on which a layer is chosen.
+const SELECTION: Range<usize> = GUARD..GUARD + 2000;
 /// Fog images that measure generalization.
 const SIMILAR: Range<usize> = 1100..10_000;
 /// Where mixed errors come from: kinds of `mnist_c`, and the clean test images.
@@ -44,6 +46,7 @@ pub(super) fn fog(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             steady: None,
             margin: WIDE,
             selection: None,
+            clean: Some(selection(world)?),
         })
     })
 }
@@ -71,6 +74,7 @@ pub(super) fn mixed(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             steady: None,
             margin: NARROW,
             selection: None,
+            clean: Some(selection(world)?),
         })
     })
 }
@@ -82,6 +86,12 @@ fn subject(world: &World, network: &str) -> miette::Result<Rc<Subject>> {
 
 fn guard(world: &World) -> miette::Result<Rc<Dataset>> {
     world.datasets.get("mnist guard", || train(world, 0..GUARD))
+}
+
+fn selection(world: &World) -> miette::Result<Rc<Dataset>> {
+    world
+        .datasets
+        .get("mnist selection", || train(world, SELECTION))
 }
 
 /// Some of MNIST's training images.

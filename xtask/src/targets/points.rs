@@ -10,7 +10,7 @@ use super::measure::{
     at_layer,
 };
 use super::perceptrons;
-use super::pick::{at_default_layer, at_least_predicted};
+use super::pick::at_chosen_layer;
 use super::row::{Bound, Row, Sample, at_least, at_most};
 use super::sentences::distilbert;
 use super::world::World;
@@ -74,7 +74,7 @@ fn perceptron_rows() -> Vec<Row> {
                 ],
                 move |world, seed| {
                     let bench = perceptrons::fog(world, network)?;
-                    at_default_layer(world, &bench, Draw::First(100), seed)
+                    at_chosen_layer(world, &bench, Draw::First(100), seed)
                 },
             )
         });
@@ -89,7 +89,7 @@ fn perceptron_rows() -> Vec<Row> {
                     vec![at_most(DRAWDOWN, drawdown)],
                     move |world, seed| {
                         let bench = perceptrons::mixed(world, network)?;
-                        at_default_layer(world, &bench, Draw::Wrong(points), seed)
+                        at_chosen_layer(world, &bench, Draw::Wrong(points), seed)
                     },
                 )
             });
@@ -192,10 +192,10 @@ fn mobilevit_rows() -> Vec<Row> {
         })
         .collect();
     rows.push(row(
-        format!("mobilevit fashion least predicted {FASHION_POINTS}"),
+        format!("mobilevit fashion chosen layer {FASHION_POINTS}"),
         &needs,
         vec![at_most(DRAWDOWN, 0.1), at_most(REPAIR, MINUTES)],
-        move |world, seed| at_least_predicted(world, &*mobilevit(world)?, &MOBILEVIT, draw, seed),
+        move |world, seed| at_chosen_layer(world, &*mobilevit(world)?, draw, seed),
     ));
     rows
 }
@@ -219,12 +219,10 @@ fn distilbert_rows() -> Vec<Row> {
         rows.push(Row {
             drawn: is_random(draw),
             ..row(
-                format!("distilbert sst-2 least predicted {}", count(draw)),
+                format!("distilbert sst-2 chosen layer {}", count(draw)),
                 &needs,
                 bounds,
-                move |world, seed| {
-                    at_least_predicted(world, &*distilbert(world)?, &DISTILBERT, draw, seed)
-                },
+                move |world, seed| at_chosen_layer(world, &*distilbert(world)?, draw, seed),
             )
         });
     }

@@ -15,8 +15,8 @@ use super::score::{answers, wrong};
 use super::world::{World, say};
 
 const SPLIT_SEED: u64 = 0;
-/// Training sentences of the guard set and those held out.
-const TRAINING: [usize; 2] = [600, 1000];
+/// Training sentences of the guard set, those held out, and those on which a layer is chosen.
+const TRAINING: [usize; 3] = [600, 1000, 300];
 
 /// DistilBERT (MiniLM's weights); misclassified development sentences are repaired.
 pub(super) fn distilbert(world: &World) -> miette::Result<Rc<Bench>> {
@@ -31,7 +31,8 @@ pub(super) fn distilbert(world: &World) -> miette::Result<Rc<Bench>> {
             texts.encode(&tokenizer).into_diagnostic().map(Rc::new)
         };
         let train = load(Split::Train)?;
-        let [guard, held_out] = data::draw(train.len(), TRAINING, SPLIT_SEED).into_diagnostic()?;
+        let [guard, held_out, selection] =
+            data::draw(train.len(), TRAINING, SPLIT_SEED).into_diagnostic()?;
         let development = load(Split::Validation)?;
         let all: Vec<usize> = (0..development.len()).collect();
         let pool = encode(&development, &all)?;
@@ -48,6 +49,7 @@ pub(super) fn distilbert(world: &World) -> miette::Result<Rc<Bench>> {
             counts_shared: false,
             margin: NARROW,
             selection: None,
+            clean: Some(encode(&train, &selection)?),
             similar: None,
         })
     })

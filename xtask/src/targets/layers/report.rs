@@ -12,17 +12,6 @@ use miette::IntoDiagnostic;
 use super::outcome::{Harm, Oracle, Pick};
 use crate::targets::table;
 
-/// Heuristics that the prior combines.
-pub(super) const PRIOR: [&str; 8] = [
-    "first_order_cost",
-    "predicted_drawdown",
-    "measured_divergence",
-    "first_step_efficacy",
-    "conflict",
-    "gradient_norm",
-    "gradient_ratio",
-    "first",
-];
 /// Heuristics of this project; the others are the literature's.
 const OURS: [&str; 6] = [
     "first_order_cost",
@@ -173,12 +162,12 @@ fn of<'o, 'a>(oracles: &'o [Oracle<'a>], keep: impl Fn(&str) -> bool) -> Vec<&'o
 fn fit(oracles: &[&Oracle<'_>]) -> miette::Result<Combination> {
     let example = |oracle: &&Oracle<'_>| {
         Some(Example {
-            scores: oracle.features(&PRIOR)?,
+            scores: oracle.features(&Combination::shipped_names())?,
             quality: oracle.quality(Harm::Divergence)?,
         })
     };
     let examples: Vec<Example> = oracles.iter().filter_map(example).collect();
-    Combination::fit(&PRIOR, &examples).into_diagnostic()
+    Combination::fit(&Combination::shipped_names(), &examples).into_diagnostic()
 }
 
 /// Every rule, by its regret in drawdown.
@@ -206,7 +195,9 @@ fn fares(oracles: &[&Oracle<'_>], prior: &Combination) -> Vec<Fares> {
 
 /// The pick of the prior alone.
 fn combined(oracle: &Oracle<'_>, prior: &Combination) -> Option<Pick> {
-    let scores = prior.scores(&oracle.features(&PRIOR)?).ok()?;
+    let scores = prior
+        .scores(&oracle.features(&Combination::shipped_names())?)
+        .ok()?;
     let scores: Vec<Option<f64>> = scores.into_iter().map(Some).collect();
     let mut ranking: Vec<usize> = (0..scores.len()).collect();
     ranking.sort_by(|&a, &b| {
