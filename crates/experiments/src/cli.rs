@@ -13,6 +13,7 @@ use crate::error::{ExperimentError, Result};
 use crate::manifest::Manifest;
 use crate::plan::{DEFAULT_PLAN, Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::progress::Progress;
+use crate::rank_command::{self, RankArguments, Ranked};
 use crate::repair_command::{self, Answer, RepairArguments};
 use crate::results::Results;
 use crate::run::{Done, Lab, execute as execute_trials, layers};
@@ -44,6 +45,7 @@ enum Command {
     },
     Repair(Box<RepairArguments>),
     Analyze(Box<AnalyzeArguments>),
+    RankLayers(Box<RankArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -96,6 +98,8 @@ pub enum Finished {
     Repair(Answer),
     /// A repair set was described, in this text.
     Analyze(String),
+    /// Layers were ranked.
+    RankLayers(Ranked),
 }
 
 /// Does what the command line says; `open` loads the networks and datasets of a plan.
@@ -118,6 +122,11 @@ pub fn execute(
         }
         Some(Command::Analyze(arguments)) => {
             analyze_command::execute(&arguments, progress).map(Finished::Analyze)
+        }
+        Some(Command::RankLayers(arguments)) => {
+            let ranked = rank_command::execute(&arguments, progress);
+            progress.finish();
+            ranked.map(Finished::RankLayers)
         }
         None => run(cli.run, vocabulary, progress, open),
     }

@@ -27,7 +27,7 @@
 //! Supported: plans in TOML with diagnostics ([`plan`]); runs on several threads that can be killed and
 //! resumed ([`run`], [`store`]); CSV tables, a terminal table and a one-file HTML report ([`results`],
 //! [`mod@report`], [`table`]); the repair of one network in a file on sets in files ([`repair_command`]), and
-//! what kind of a set it is ([`analyze_command`]).
+//! what kind of a set it is ([`analyze_command`]); which layer to repair ([`rank_command`]).
 //!
 //! Not supported: distributing one run over machines; splits that share an image of one file; labels other
 //! than classes.
@@ -45,6 +45,7 @@ pub mod manifest;
 pub mod phases;
 pub mod plan;
 pub mod progress;
+pub mod rank_command;
 pub mod record;
 pub mod regret;
 pub mod repair_command;

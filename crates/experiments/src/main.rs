@@ -42,6 +42,13 @@ fn main() -> ExitCode {
             println!("{text}");
             ExitCode::SUCCESS
         }
+        Ok(Finished::RankLayers(ranked)) => {
+            println!("{}", ranked.text.trim_end());
+            match ranked.is_settled {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::from(4),
+            }
+        }
         Err(error) => {
             let code = error.exit_code();
             eprintln!("{:?}", miette::Report::new(error));

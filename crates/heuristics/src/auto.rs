@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use data::Dataset;
 use network::{Checkpoint, Layer, Network};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use repair::{
     GuardMoments, MARGINS, Method, Objective, Options, Problem, RepairError, RepairSet, supported,
 };
@@ -26,6 +28,8 @@ use crate::effects::Effects;
 use crate::probe::{Probe, Trial, loaded};
 use crate::scores::pick;
 
+/// Resamples of the selection examples.
+const RESAMPLES: usize = 1000;
 /// Points of a pilot.
 pub const PILOT_POINTS: usize = 5;
 /// Share of the budget after which no pilot starts.
@@ -99,6 +103,28 @@ pub struct Choice {
     pub attempts: Vec<Attempt>,
     /// The attempt that is kept; `None` when no attempt repairs all points.
     pub best: Option<usize>,
+}
+
+impl Choice {
+    /// How sure it is that the kept layers do less harm than the next best ones: the share of
+    /// bootstrap resamples of the selection examples in which they do. `None` without a second.
+    pub fn confidence(&self) -> Option<f64> {
+        let best = &self.attempts[self.best?];
+        let others = self
+            .attempts
+            .iter()
+            .filter(|other| other.trial.effects.is_some() && other.layers != best.layers);
+        let second = others.min_by(|a, b| a.trial.harm().total_cmp(&b.trial.harm()))?;
+        let pairs = best.trial.divergences.iter().zip(&second.trial.divergences);
+        let saved: Vec<f64> = pairs.map(|(best, second)| second - best).collect();
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let count = saved.len() as u64;
+        let wins = (0..RESAMPLES).filter(|_| {
+            let draws = (0..count).map(|_| saved[random.random_range(0..count) as usize]);
+            draws.sum::<f64>() > 0.0
+        });
+        Some(wins.count() as f64 / RESAMPLES as f64)
+    }
 }
 
 /// Decides; `prior` orders the layers of the network, as a heuristic's scores do.

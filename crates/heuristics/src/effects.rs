@@ -36,6 +36,15 @@ impl Effects {
         after: &[f64],
         labels: &[usize],
     ) -> Result<Self, HeuristicError> {
+        Ok(Self::with_divergences(before, after, labels)?.0)
+    }
+
+    /// The effects, and the divergence of every example.
+    pub(crate) fn with_divergences(
+        before: &[f64],
+        after: &[f64],
+        labels: &[usize],
+    ) -> Result<(Self, Vec<f64>), HeuristicError> {
         let classes = before.len() / labels.len().max(1);
         for outputs in [before, after] {
             if outputs.len() != classes * labels.len() {
@@ -49,20 +58,22 @@ impl Effects {
         let rows = before
             .chunks_exact(classes.max(1))
             .zip(after.chunks_exact(classes.max(1)));
-        let (mut lost, mut changed, mut divergence) = (0.0, 0usize, 0.0);
+        let (mut lost, mut changed) = (0.0, 0usize);
+        let mut divergences = Vec::with_capacity(labels.len());
         for ((p, q), &label) in rows.zip(labels) {
             let (old, new) = (repair::largest(p), repair::largest(q));
             lost += f64::from(u8::from(old == label)) - f64::from(u8::from(new == label));
             changed += usize::from(old != new);
-            divergence += kl(p, q);
+            divergences.push(kl(p, q));
         }
         let count = labels.len().max(1) as f64;
-        Ok(Self {
+        let effects = Self {
             examples: labels.len(),
             drawdown: 100.0 * lost / count,
             changed: 100.0 * changed as f64 / count,
-            divergence: divergence / count,
-        })
+            divergence: divergences.iter().sum::<f64>() / count,
+        };
+        Ok((effects, divergences))
     }
 }
 

@@ -47,8 +47,13 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// As [`Probe::new`].
     pub fn effects(&self, network: &Network) -> Result<Effects, HeuristicError> {
+        Ok(self.compare(network)?.0)
+    }
+
+    /// The effects, and the divergence of every example.
+    fn compare(&self, network: &Network) -> Result<(Effects, Vec<f64>), HeuristicError> {
         let after = repair::outputs(network, self.inputs, self.shape)?;
-        Effects::between(&self.before, &after, self.labels)
+        Effects::with_divergences(&self.before, &after, self.labels)
     }
 }
 
@@ -59,6 +64,8 @@ pub struct Trial {
     pub outcome: Outcome,
     /// On a probe; of a repair.
     pub effects: Option<Effects>,
+    /// The divergence of every example of the probe; empty unless repaired.
+    pub divergences: Vec<f64>,
     /// Seconds of both.
     pub seconds: f64,
 }
@@ -75,13 +82,15 @@ impl Trial {
     ) -> Result<Self, HeuristicError> {
         let start = Instant::now();
         let outcome = repair(problem, options)?;
-        let effects = match &outcome {
-            Outcome::Repaired(repair) => Some(probe.effects(&loaded(problem.network, repair)?)?),
+        let compared = match &outcome {
+            Outcome::Repaired(repair) => Some(probe.compare(&loaded(problem.network, repair)?)?),
             _ => None,
         };
+        let (effects, divergences) = compared.unzip();
         Ok(Self {
             outcome,
             effects,
+            divergences: divergences.unwrap_or_default(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }

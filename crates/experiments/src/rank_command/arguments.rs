@@ -1,0 +1,95 @@
+//! The flags of `experiments rank-layers`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use repair::TOLERANCE;
+
+use crate::error::Result;
+use crate::repair_command::SourceArguments;
+use crate::repair_command::arguments::{check_output, fixed_margin};
+
+/// Say which layer of a network to repair, and how sure that is.
+///
+/// All layers are scored in one pass. Then, within --budget, a few points are repaired at one layer after
+/// the other, all points at the best of them, and there in other ways: frozen, two layers at once, wider
+/// margins. What changes the predictions on clean inputs least is recommended.
+///
+/// Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 4 no layer repairs all points within the budget.
+#[derive(Clone, Debug, Args)]
+pub struct RankArguments {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub source: SourceArguments,
+    /// Clean labelled inputs whose outputs should stay
+    #[arg(long, value_name = "PATH")]
+    pub guard: PathBuf,
+    /// The most inputs of the guard set to use: the first ones
+    #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
+    pub guard_limit: u32,
+    /// Clean labelled inputs on which layers are compared [default: every other input of --guard]
+    #[arg(long, value_name = "PATH")]
+    pub clean: Option<PathBuf>,
+    /// Labelled inputs like those of the repair set, on which layers and margins are compared too
+    #[arg(long, value_name = "PATH")]
+    pub similar: Option<PathBuf>,
+    /// Accuracy on --clean that may be lost for the sake of --similar, in points
+    #[arg(long, value_name = "POINTS", default_value_t = TOLERANCE)]
+    pub tolerance: f64,
+    /// Time for repairs, e.g. 90s or 2m; 0 for scores alone
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget)]
+    pub budget: Duration,
+    /// By how much the right output must exceed every other one
+    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = fixed_margin)]
+    pub margin: f64,
+    /// The most layers that the tables show
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// File for the network that the recommended repair makes
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// File for everything as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write over files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl RankArguments {
+    /// Finds what cannot work before anything is read.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Usage`](crate::error::ExperimentError::Usage).
+    pub fn check(&self) -> Result<()> {
+        let files = [&self.out, &self.report];
+        let mut files = files.into_iter().flatten();
+        files.try_for_each(|file| check_output(file, self.force))
+    }
+}
+
+/// Seconds, or minutes with an `m`.
+fn budget(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60.0),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let seconds = number.trim().parse().ok().filter(|n: &f64| *n >= 0.0);
+    seconds
+        .and_then(|n| Duration::try_from_secs_f64(n * unit).ok())
+        .ok_or_else(|| "expected a time such as 90s or 2m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_seconds_or_minutes() {
+        assert_eq!(budget("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(budget("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(budget("0"), Ok(Duration::ZERO));
+        assert!(budget("-1s").is_err() && budget("soon").is_err() && budget("infm").is_err());
+    }
+}

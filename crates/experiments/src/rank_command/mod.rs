@@ -1,0 +1,181 @@
+//! `experiments rank-layers`: which layer to repair.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `arguments` | the flags |
+//! | `summary` | what is printed and written |
+//!
+//! Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 4 no layer repairs all points within the budget.
+
+mod arguments;
+mod summary;
+
+use std::time::Instant;
+
+use data::Dataset;
+use heuristics::{
+    Choice, Combination, HeuristicError, Probe, Question, Statistics, Subject as Scored, auto,
+};
+use network::Layer;
+use repair::{DAMPING, GuardMoments, Options, RepairSet};
+
+pub use arguments::RankArguments;
+
+use crate::error::{ExperimentError, Result, analysis, prepare};
+use crate::progress::Progress;
+use crate::repair_command::sets::PointSet;
+use crate::repair_command::subject::Subject;
+use crate::store::write_json;
+use summary::Ranking;
+
+/// Points from which layers are scored.
+const SCORED_POINTS: usize = 32;
+
+/// What a ranking came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// What to print.
+    pub text: String,
+    /// Whether a layer repairs all points, or no repair was asked for.
+    pub is_settled: bool,
+}
+
+/// Ranks as the flags say, writes what they name and returns the text to print.
+///
+/// # Errors
+/// Whatever stops it.
+pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked> {
+    arguments.check()?;
+    let start = Instant::now();
+    let subject = Subject::open(&arguments.source, [])?;
+    progress.say(&subject.to_string());
+    let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
+    let limit = arguments.guard_limit as usize;
+    let read = |path| PointSet::read_guard(path, limit, &subject, &points, progress);
+    let guard = read(&arguments.guard)?;
+    let clean = arguments.clean.as_deref().map(read).transpose()?;
+    let similar = arguments.similar.as_deref().map(read).transpose()?;
+    let (guard, clean) = match clean {
+        Some(clean) => (guard.set.dataset, clean.set.dataset),
+        None => halves(&guard.set.dataset)?,
+    };
+    let layers: Vec<Layer> = subject
+        .network
+        .layers()
+        .iter()
+        .filter(|layer| repair::supported(layer).is_ok())
+        .cloned()
+        .collect();
+    let what = || "the layers".to_owned();
+    let moments = GuardMoments::collect(&subject.network, &guard.inputs, &guard.shape, &layers);
+    let moments = moments.map_err(analysis(what))?;
+    let moments_seconds = start.elapsed().as_secs_f64();
+    let set = &points.set.dataset;
+    let statistics =
+        score(&subject, set, &guard, &moments, arguments.margin).map_err(analysis(what))?;
+    let prior = Combination::shipped().prior(&subject.network, &statistics);
+    let prior = prior.map_err(analysis(what))?;
+    let score_seconds = start.elapsed().as_secs_f64() - moments_seconds;
+
+    let choice = match arguments.budget.is_zero() {
+        true => None,
+        false => {
+            let similar = similar.as_ref().map(|similar| &similar.set.dataset);
+            let sets = [Some(set), Some(&clean), similar];
+            Some(choose(arguments, &subject, sets, &moments, &prior).map_err(analysis(what))?)
+        }
+    };
+    let ranking = Ranking {
+        network: subject.path.display().to_string(),
+        repair: points.path.display().to_string(),
+        points: set.len(),
+        guard: guard.len(),
+        selection: clean.len(),
+        moments_seconds,
+        score_seconds,
+        layers: summary::scored(&statistics, &prior),
+        choice: choice
+            .as_ref()
+            .map(|choice| summary::chosen(&subject.network, choice)),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if let Some(path) = &arguments.report {
+        write_json(path, &ranking)?;
+    }
+    let best = choice.as_ref().and_then(|choice| {
+        let attempt = &choice.attempts[choice.best?];
+        attempt.trial.repair()
+    });
+    if let (Some(path), Some(repair)) = (&arguments.out, best) {
+        let what = || format!("repaired network {}", path.display());
+        repair.checkpoint.write(path).map_err(prepare(what))?;
+    }
+    Ok(Ranked {
+        text: ranking.text(arguments.top as usize),
+        is_settled: choice.is_none() || best.is_some(),
+    })
+}
+
+/// Every other input for either.
+fn halves(set: &Dataset) -> Result<(Dataset, Dataset)> {
+    let half = |first: usize| {
+        let positions: Vec<usize> = (first..set.len()).step_by(2).collect();
+        set.subset(&positions)
+            .map_err(prepare(|| "the guard set".into()))
+    };
+    if set.len() < 2 {
+        return Err(ExperimentError::Usage {
+            problem: format!("--guard: expected at least 2 inputs, got {}", set.len()),
+        });
+    }
+    Ok((half(0)?, half(1)?))
+}
+
+/// All scores of all layers, from some of the points.
+fn score(
+    subject: &Subject,
+    points: &Dataset,
+    guard: &Dataset,
+    moments: &GuardMoments,
+    margin: f64,
+) -> Result<Statistics, HeuristicError> {
+    let set = RepairSet::argmax(points, margin)?.thinned(SCORED_POINTS)?;
+    let scored = Scored {
+        network: &subject.network,
+        set: &set,
+        guard: (&guard.inputs, &guard.labels),
+        guard_shape: &guard.shape,
+        moments,
+        damping: DAMPING,
+        clean: None,
+    };
+    Statistics::collect(&scored, 0)
+}
+
+/// Repairs within the budget.
+fn choose(
+    arguments: &RankArguments,
+    subject: &Subject,
+    [points, clean, similar]: [Option<&Dataset>; 3],
+    moments: &GuardMoments,
+    prior: &[Option<f64>],
+) -> Result<Choice, HeuristicError> {
+    let (Some(points), Some(clean)) = (points, clean) else {
+        return Err(HeuristicError::NoLabels);
+    };
+    let network = &subject.network;
+    let similar = similar.map(|set| Probe::new(network, set)).transpose()?;
+    let question = Question {
+        network,
+        checkpoint: &subject.checkpoint,
+        points,
+        margin: arguments.margin,
+        moments,
+        clean: &Probe::new(network, clean)?,
+        similar: similar.as_ref(),
+        tolerance: arguments.tolerance,
+        options: &Options::default(),
+        budget: arguments.budget,
+    };
+    auto(&question, prior)
+}
