@@ -32,8 +32,14 @@ use crate::scores::pick;
 const RESAMPLES: usize = 1000;
 /// Points of a pilot.
 pub const PILOT_POINTS: usize = 5;
+/// Clean examples that a pilot is compared on.
+const PILOT_EXAMPLES: usize = 100;
 /// Share of the budget after which no pilot starts.
 const PILOT_SHARE: f64 = 0.4;
+/// How much longer than the best attempt another one may take.
+const PATIENCE: f64 = 3.0;
+/// Pilots that the time for pilots is enough for, if each takes all it may.
+const FULL_ROUND: u32 = 10;
 /// Layers at which all points are repaired, if there is time.
 const ATTEMPTS: usize = 3;
 
@@ -71,7 +77,7 @@ pub struct Pilot {
     pub repaired: bool,
     /// Share that is right, in percent.
     pub efficacy: f64,
-    /// Divergence on the clean examples; infinite unless repaired.
+    /// Divergence on some of the clean examples; infinite unless repaired.
     pub harm: f64,
     /// Seconds.
     pub seconds: f64,
@@ -154,7 +160,8 @@ pub fn auto(question: &Question<'_>, prior: &[Option<f64>]) -> Result<Choice, He
             break;
         }
         let way = Way::sequential(&[layer], question.margin);
-        attempts.extend(question.attempt(&way, &clock)?);
+        let limit = question.limit(&attempts, &clock);
+        attempts.extend(question.attempt(&way, limit)?);
     }
     question.vary(&mut attempts, &clock)?;
     Ok(Choice {
@@ -196,7 +203,9 @@ fn pilots(
         if clock.share() > PILOT_SHARE {
             break;
         }
-        pilots.push(question.pilot(&set, layer, clock.left())?);
+        // A layer that is hopeless must not take the time of the others.
+        let limit = clock.budget.mul_f64(PILOT_SHARE) / FULL_ROUND;
+        pilots.push(question.pilot(&set, layer, limit.min(clock.left()))?);
     }
     Ok(pilots)
 }
@@ -254,7 +263,8 @@ impl Question<'_> {
             ..self.options.clone()
         };
         let layers = std::slice::from_ref(&self.network.layers()[layer]);
-        let trial = Trial::run(&self.problem(layers, set), &options, self.clean)?;
+        let probe = self.clean.first(PILOT_EXAMPLES);
+        let trial = Trial::run(&self.problem(layers, set), &options, &probe)?;
         tracing::info!(
             layer = layers[0].name,
             efficacy = trial.efficacy(),
@@ -282,8 +292,19 @@ impl Question<'_> {
         }
     }
 
+    /// Time for the next attempt: all that is left, or a few times that of the best one.
+    fn limit(&self, attempts: &[Attempt], clock: &Clock) -> Duration {
+        match self.best(attempts) {
+            None => clock.left(),
+            Some(best) => {
+                let seconds = PATIENCE * attempts[best].trial.seconds;
+                clock.left().min(Duration::from_secs_f64(seconds))
+            }
+        }
+    }
+
     /// Repairs all points; `None` when the method does not apply to the layers.
-    fn attempt(&self, way: &Way, clock: &Clock) -> Result<Option<Attempt>, HeuristicError> {
+    fn attempt(&self, way: &Way, limit: Duration) -> Result<Option<Attempt>, HeuristicError> {
         let set = RepairSet::argmax(self.points, way.margin)?;
         let chosen: Vec<Layer> = way
             .layers
@@ -291,7 +312,7 @@ impl Question<'_> {
             .map(|&layer| self.network.layers()[layer].clone())
             .collect();
         let options = Options {
-            time_limit: Some(clock.left()),
+            time_limit: Some(limit),
             method: way.method,
             ..self.options.clone()
         };
@@ -351,7 +372,8 @@ impl Question<'_> {
             if clock.left().as_secs_f64() < seconds {
                 break;
             }
-            attempts.extend(self.attempt(&way, clock)?);
+            let limit = self.limit(attempts, clock);
+            attempts.extend(self.attempt(&way, limit)?);
         }
         Ok(())
     }

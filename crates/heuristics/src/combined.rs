@@ -44,15 +44,12 @@ pub struct Combination {
 }
 
 /// The weights that `cargo xtask targets layers` prints, fitted on all of its networks.
-const SHIPPED: [(&str, f64); 8] = [
-    ("first_order_cost", 0.144),
-    ("predicted_drawdown", 0.006),
-    ("measured_divergence", -0.012),
-    ("first_step_efficacy", -0.069),
-    ("conflict", 0.035),
-    ("gradient_norm", 0.102),
-    ("gradient_ratio", -0.076),
-    ("first", 0.647),
+const SHIPPED: [(&str, f64); 5] = [
+    ("first_order_cost", 0.277),
+    ("predicted_drawdown", 0.083),
+    ("conflict", 0.128),
+    ("gradient_norm", 0.187),
+    ("first", 0.328),
 ];
 
 impl Combination {

@@ -42,6 +42,19 @@ impl<'a> Probe<'a> {
         })
     }
 
+    /// The first `count` of the examples.
+    pub fn first(&self, count: usize) -> Self {
+        let count = count.min(self.labels.len());
+        let classes = self.before.len() / self.labels.len().max(1);
+        let example: usize = self.shape.iter().product();
+        Self {
+            inputs: &self.inputs[..count * example],
+            shape: self.shape,
+            labels: &self.labels[..count],
+            before: self.before[..count * classes].to_vec(),
+        }
+    }
+
     /// How another network differs from the original one.
     ///
     /// # Errors

@@ -53,6 +53,7 @@ pub(super) fn squeezenet(world: &World, name: &str, file: &str) -> miette::Resul
             margin: NARROW,
             selection: None,
             clean: None,
+            like: None,
         })
     })
 }
@@ -79,6 +80,7 @@ pub(super) fn squeezenet_in_fog(world: &World) -> miette::Result<Rc<Bench>> {
             margin: NARROW,
             selection: Some([pool.clone(), sample(world, false)?]),
             clean: None,
+            like: None,
             pool,
             counts_shared: false,
             steady: None,
@@ -114,6 +116,7 @@ pub(super) fn mobilevit(world: &World) -> miette::Result<Rc<Bench>> {
             guard: inputs(&train, &guard)?,
             held_out: inputs(&test, &(middle..end).collect::<Vec<_>>())?,
             clean: Some(inputs(&train, &selection)?),
+            like: None,
             subject,
             pool,
             counts_shared: false,

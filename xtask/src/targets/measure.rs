@@ -37,6 +37,7 @@ const fn measure(name: &'static str, unit: &'static str) -> Measure {
 /// Time after which a repair is given up: several times what any target allows it.
 const LIMIT: Duration = Duration::from_secs(600);
 /// A network, the examples that may be repaired, and those that score it.
+#[derive(Clone)]
 pub(super) struct Bench {
     pub(super) name: String,
     pub(super) subject: Rc<Subject>,
@@ -57,6 +58,8 @@ pub(super) struct Bench {
     pub(super) margin: f64,
     /// Clean examples on which a layer is chosen; they score nothing.
     pub(super) clean: Option<Rc<Dataset>>,
+    /// And examples like the repaired ones.
+    pub(super) like: Option<Rc<Dataset>>,
     /// Examples on which a margin is chosen: some like the repaired ones, and clean ones.
     pub(super) selection: Option<[Rc<Dataset>; 2]>,
 }
@@ -133,7 +136,11 @@ pub(super) fn at_layer(
     keep_zeros: bool,
     seed: u64,
 ) -> miette::Result<Sample> {
-    let key = format!("{} {layer} {draw:?} {keep_zeros} {seed}", bench.name);
+    let margin = margin_for(world, bench);
+    let key = format!(
+        "{} {layer} {draw:?} {margin} {keep_zeros} {seed}",
+        bench.name
+    );
     let sample = world.samples.get(&key, || {
         let layer = bench.subject.network.layer(layer).into_diagnostic()?;
         let points = points(bench, draw, seed)?;

@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use data::Dataset;
 use data::dataset::CLEAN;
 use data::mnist::{self, Origin};
+use data::{Corruption, Dataset};
 use miette::IntoDiagnostic;
 use network::Precision;
 
@@ -47,6 +47,7 @@ pub(super) fn fog(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             margin: WIDE,
             selection: None,
             clean: Some(selection(world)?),
+            like: Some(foggy(world)?),
         })
     })
 }
@@ -75,6 +76,7 @@ pub(super) fn mixed(world: &World, network: &str) -> miette::Result<Rc<Bench>> {
             margin: NARROW,
             selection: None,
             clean: Some(selection(world)?),
+            like: None,
         })
     })
 }
@@ -92,6 +94,14 @@ fn selection(world: &World) -> miette::Result<Rc<Dataset>> {
     world
         .datasets
         .get("mnist selection", || train(world, SELECTION))
+}
+
+/// The same images in fog.
+fn foggy(world: &World) -> miette::Result<Rc<Dataset>> {
+    let clean = selection(world)?;
+    world.datasets.get("mnist selection in fog", || {
+        Corruption::Fog.corrupt(&clean, None, 0).into_diagnostic()
+    })
 }
 
 /// Some of MNIST's training images.

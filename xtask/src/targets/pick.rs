@@ -13,7 +13,7 @@ use super::row::{Measure, Sample};
 use super::world::{World, say};
 
 /// Time of a choice; the guard moments come on top.
-const BUDGET: Duration = Duration::from_secs(240);
+const BUDGET: Duration = Duration::from_secs(180);
 /// Points from which layers are scored before any is tried.
 const PRIOR_POINTS: usize = 16;
 /// The choice, guard moments included.
@@ -42,6 +42,8 @@ pub(super) fn at_chosen_layer(
     let Moments { moments, seconds } = &*moments(world, bench, &layers)?;
     let set = points(bench, draw, seed)?;
     let start = Instant::now();
+    let like = bench.like.as_deref().map(|set| Probe::new(network, set));
+    let like = like.transpose().into_diagnostic()?;
     let question = Question {
         network,
         checkpoint: &bench.subject.checkpoint,
@@ -49,7 +51,7 @@ pub(super) fn at_chosen_layer(
         margin: margin_for(world, bench),
         moments,
         clean: &Probe::new(network, selection).into_diagnostic()?,
-        similar: None,
+        similar: like.as_ref(),
         tolerance: TOLERANCE,
         options: &Options::default(),
         budget: BUDGET,
@@ -64,6 +66,10 @@ pub(super) fn at_chosen_layer(
         ));
     };
     let layer = &network.layers()[best.layers[0]].name;
+    let bench = &Bench {
+        margin: best.margin,
+        ..bench.clone()
+    };
     say(&format!(
         "{layer} is chosen in {chosen:.1} s, after {} pilots and {} attempts",
         choice.pilots.len(),
@@ -72,7 +78,10 @@ pub(super) fn at_chosen_layer(
     let mut sample = at_layer(world, bench, layer, draw, false, seed)?;
     sample.values.insert(CHOICE, chosen);
     sample.values.remove(&MOMENTS);
-    sample.notes.insert(0, format!("layer {layer}"));
+    let margin = margin_for(world, bench);
+    sample
+        .notes
+        .insert(0, format!("layer {layer}, margin {margin}"));
     Ok(sample)
 }
 

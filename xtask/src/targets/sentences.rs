@@ -50,6 +50,7 @@ pub(super) fn distilbert(world: &World) -> miette::Result<Rc<Bench>> {
             margin: NARROW,
             selection: None,
             clean: Some(encode(&train, &selection)?),
+            like: None,
             similar: None,
         })
     })

@@ -1,8 +1,9 @@
-//! `experiments repair` and `experiments analyze` on files: what they write, say, and how they exit.
+//! `experiments repair`, `analyze` and `rank-layers` on files: what they write, say, and how they exit.
 
 mod analyze;
 mod digits;
 mod networks;
+mod rank;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -122,14 +122,15 @@ impl<'a> Oracle<'a> {
         self.trials.last().is_some_and(|trial| trial.repaired)
     }
 
-    /// Seconds of the repairs at every layer.
+    /// Seconds of the guard moments and of the repairs at every layer.
     pub(super) fn brute_seconds(&self) -> f64 {
-        self.trials.iter().map(|trial| trial.seconds).sum()
+        self.scores.moments_seconds + self.repair_seconds() * self.trials.len() as f64
     }
 
-    /// Mean seconds of one repair.
+    /// Mean seconds of one repair, its guard moments aside.
     pub(super) fn repair_seconds(&self) -> f64 {
-        self.brute_seconds() / self.trials.len() as f64
+        let seconds = self.trials.iter().map(|trial| trial.seconds);
+        seconds.sum::<f64>() / self.trials.len() as f64
     }
 
     /// The harm of every layer; one that is not repaired counts as bad as the worst that is.

@@ -273,28 +273,24 @@ fn judge(fares: &[Fares]) -> Vec<(String, String, bool)> {
     let Some(auto) = named(AUTO) else {
         return Vec::new();
     };
-    let literature = fares.iter().filter(|fares| {
-        let name = fares.name.as_str();
-        name != AUTO && name != COMBINED && !OURS.contains(&name)
-    });
-    let regret = |fares: &Fares| fares.regret(Harm::Drawdown);
-    let best = literature
-        .filter_map(|fares| Some((regret(fares)?, fares.name.clone())))
-        .min_by(|a, b| a.0.total_cmp(&b.0));
-    let last = named("last").and_then(|fares| Some((regret(fares)?, "last".to_owned())));
-    let own = regret(auto).unwrap_or(f64::INFINITY);
-    let mut found: Vec<(String, String, bool)> = [best, last]
-        .into_iter()
-        .flatten()
-        .map(|(other, name)| {
-            let target = format!("auto's regret <= 1/3 of {name}'s");
-            (
-                target,
-                format!("{own:.3} against {other:.3}"),
-                own <= REGRET_SHARE * other,
-            )
-        })
-        .collect();
+    let mut found = Vec::new();
+    for harm in [Harm::Drawdown, Harm::Divergence] {
+        let regret = |fares: &Fares| Some((fares.regret(harm)?, fares.name.clone()));
+        let literature = fares.iter().filter(|fares| {
+            let name = fares.name.as_str();
+            ![AUTO, COMBINED, "random"].contains(&name) && !OURS.contains(&name)
+        });
+        let best = literature
+            .filter_map(regret)
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let last = named("last").and_then(regret);
+        let own = auto.regret(harm).unwrap_or(f64::INFINITY);
+        for (other, name) in [best, last].into_iter().flatten() {
+            let target = format!("regret in {} <= 1/3 of {name}'s", harm.name());
+            let measured = format!("{own:.4} against {other:.4}");
+            found.push((target, measured, own <= REGRET_SHARE * other));
+        }
+    }
     let share = mean(&auto.share).unwrap_or(f64::INFINITY);
     let percent = format!("{:.0} %", 100.0 * share);
     found.push((
@@ -303,7 +299,7 @@ fn judge(fares: &[Fares]) -> Vec<(String, String, bool)> {
         share < TIME_SHARE,
     ));
     let rho = mean(&auto.spearman).unwrap_or(0.0);
-    let target = format!("Spearman of auto's ranking >= {CORRELATION}");
+    let target = format!("Spearman of the ranking >= {CORRELATION}");
     found.push((target, format!("{rho:.2}"), rho >= CORRELATION));
     found
 }

@@ -24,6 +24,9 @@ pub(super) struct Scores {
     pub(super) seconds: BTreeMap<String, f64>,
     /// All heuristics together, with the guard moments.
     pub(super) total_seconds: f64,
+    /// Guard moments of all layers, which brute force needs too.
+    #[serde(default)]
+    pub(super) moments_seconds: f64,
     /// Seconds of each part of the shared pass.
     #[serde(default)]
     pub(super) phases: BTreeMap<String, f64>,
@@ -69,6 +72,7 @@ pub(super) fn score(
             .map(|h| (h.name().to_owned(), cost(h.phases())))
             .collect(),
         total_seconds: seconds + moments_seconds,
+        moments_seconds,
         phases: statistics
             .seconds
             .iter()
