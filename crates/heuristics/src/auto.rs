@@ -11,7 +11,8 @@
 //! Harm is the divergence of the predictions on clean selection examples ([`Effects`]). Pilots are
 //! one rung of successive halving (Jamieson & Talwalkar, AISTATS 2016): few points rank layers
 //! almost as all of them do, at a fraction of the time. With examples like the repaired ones the
-//! attempt that gains most accuracy on them is kept, among those within a tolerance of drawdown.
+//! attempt with the most `G - worth · D` is kept: accuracy gained on them, less what is lost on
+//! clean ones.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ use crate::scores::pick;
 
 /// Resamples of the selection examples.
 const RESAMPLES: usize = 1000;
+/// Default of [`Question::worth`]: inputs like the repaired ones are taken to be one in ten.
+pub const WORTH: f64 = 10.0;
 /// Points of a pilot.
 pub const PILOT_POINTS: usize = 5;
 /// Clean examples that a pilot is compared on.
@@ -60,8 +63,8 @@ pub struct Question<'a> {
     pub clean: &'a Probe<'a>,
     /// Examples like the repaired ones that decide too.
     pub similar: Option<&'a Probe<'a>>,
-    /// Accuracy on the clean examples that may be lost for the sake of similar ones, in points.
-    pub tolerance: f64,
+    /// Accuracy on similar examples that one point lost on clean ones is worth, in points.
+    pub worth: f64,
     /// How repairs are made; method, margin and layers are chosen here.
     pub options: &'a Options,
     /// Time for everything.
@@ -333,6 +336,8 @@ impl Question<'_> {
             margin = way.margin,
             efficacy = trial.efficacy(),
             harm = trial.harm(),
+            drawdown = trial.effects.map(|e| e.drawdown),
+            generalization = similar.map(|e| -e.drawdown),
             seconds = trial.seconds,
             "attempt"
         );
@@ -404,15 +409,12 @@ impl Question<'_> {
     }
 
     fn prefers(&self, next: &Attempt, best: &Attempt) -> bool {
-        let gained = |attempt: &Attempt| attempt.similar.map_or(0.0, |e| -e.drawdown);
-        let loses = |attempt: &Attempt| {
-            let lost = attempt.trial.effects.map_or(f64::INFINITY, |e| e.drawdown);
-            self.similar.is_some() && lost > self.tolerance
+        let merit = |attempt: &Attempt| {
+            let gained = 0.0 - attempt.similar?.drawdown;
+            Some(gained - self.worth * attempt.trial.effects?.drawdown)
         };
-        match (loses(next), loses(best)) {
-            (false, true) => true,
-            (true, false) => false,
-            (false, false) if gained(next) != gained(best) => gained(next) > gained(best),
+        match (merit(next), merit(best)) {
+            (Some(a), Some(b)) if a != b => a > b,
             _ => next.trial.harm() < best.trial.harm(),
         }
     }

@@ -46,12 +46,7 @@ impl Statistics {
         let network = subject.network;
         let RepairSet { inputs, shape, .. } = subject.set;
         let mut watch = Stopwatch::start();
-        let layers: Vec<Layer> = network
-            .layers()
-            .iter()
-            .filter(|layer| repair::supported(layer).is_ok())
-            .cloned()
-            .collect();
+        let layers = repair::repairable(network);
         let affine = layers
             .iter()
             .map(|layer| Affine::new(network, layer))
@@ -171,9 +166,8 @@ fn check<'a>(subject: &Subject<'a>) -> Result<&'a [usize], HeuristicError> {
             clean.map_or(set.inputs.len(), <[f32]>::len),
         ),
     ];
-    let repairable = |layer: &&Layer| repair::supported(layer).is_ok();
-    for layer in network.layers().iter().filter(repairable) {
-        moments.layer(layer)?;
+    for layer in repair::repairable(network) {
+        moments.layer(&layer)?;
     }
     match counts
         .into_iter()

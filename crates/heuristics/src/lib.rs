@@ -44,7 +44,7 @@ mod similarity;
 mod statistics;
 mod suggest_drop;
 
-pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, auto};
+pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, WORTH, auto};
 pub use combined::{Combination, Example};
 pub use effects::Effects;
 pub use error::HeuristicError;

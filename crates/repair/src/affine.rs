@@ -372,6 +372,15 @@ pub fn supported(layer: &Layer) -> Result<(), RepairError> {
     })
 }
 
+/// The layers of a network that can be repaired.
+pub fn repairable(network: &Network) -> Vec<Layer> {
+    let layers = network.layers().iter();
+    layers
+        .filter(|layer| supported(layer).is_ok())
+        .cloned()
+        .collect()
+}
+
 /// Which entries of W̃ (p x width) are zero in the network; a bias never counts.
 ///
 /// # Errors

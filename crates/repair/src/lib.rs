@@ -67,7 +67,7 @@ mod summed;
 mod verify;
 mod written;
 
-pub use affine::{Affine, Features, supported};
+pub use affine::{Affine, Features, repairable, supported};
 pub use attribution::{
     Answers, Attribution, ClassAnswers, Flip, LayerChange, SHARE, Size, smallest_share,
 };

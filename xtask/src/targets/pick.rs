@@ -3,17 +3,16 @@
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use heuristics::{Combination, Probe, Question, Statistics, Subject, auto};
+use heuristics::{Combination, Probe, Question, Statistics, Subject, WORTH, auto};
 use miette::{IntoDiagnostic, miette};
-use network::Layer;
-use repair::{DAMPING, GuardMoments, Options, RepairSet, TOLERANCE};
+use repair::{DAMPING, GuardMoments, Options, RepairSet};
 
 use super::measure::{Bench, Draw, MOMENTS, Moments, at_layer, margin_for, moments, points};
 use super::row::{Measure, Sample};
 use super::world::{World, say};
 
 /// Time of a choice; the guard moments come on top.
-const BUDGET: Duration = Duration::from_secs(180);
+const BUDGET: Duration = Duration::from_secs(300);
 /// Points from which layers are scored before any is tried.
 const PRIOR_POINTS: usize = 16;
 /// The choice, guard moments included.
@@ -33,12 +32,7 @@ pub(super) fn at_chosen_layer(
         return Err(miette!("{} has no split to choose a layer on", bench.name));
     };
     let network = &bench.subject.network;
-    let layers: Vec<Layer> = network
-        .layers()
-        .iter()
-        .filter(|layer| repair::supported(layer).is_ok())
-        .cloned()
-        .collect();
+    let layers = repair::repairable(network);
     let Moments { moments, seconds } = &*moments(world, bench, &layers)?;
     let set = points(bench, draw, seed)?;
     let start = Instant::now();
@@ -52,7 +46,7 @@ pub(super) fn at_chosen_layer(
         moments,
         clean: &Probe::new(network, selection).into_diagnostic()?,
         similar: like.as_ref(),
-        tolerance: TOLERANCE,
+        worth: WORTH,
         options: &Options::default(),
         budget: BUDGET,
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use repair::TOLERANCE;
+use heuristics::WORTH;
 
 use crate::error::Result;
 use crate::repair_command::SourceArguments;
@@ -34,9 +34,9 @@ pub struct RankArguments {
     /// Labelled inputs like those of the repair set, on which layers and margins are compared too
     #[arg(long, value_name = "PATH")]
     pub similar: Option<PathBuf>,
-    /// Accuracy on --clean that may be lost for the sake of --similar, in points
-    #[arg(long, value_name = "POINTS", default_value_t = TOLERANCE)]
-    pub tolerance: f64,
+    /// Accuracy on --similar that one point lost on --clean is worth, in points
+    #[arg(long, value_name = "POINTS", default_value_t = WORTH, value_parser = fixed_margin)]
+    pub worth: f64,
     /// Time for repairs, e.g. 90s or 2m; 0 for scores alone
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget)]
     pub budget: Duration,

@@ -16,7 +16,6 @@ use data::Dataset;
 use heuristics::{
     Choice, Combination, HeuristicError, Probe, Question, Statistics, Subject as Scored, auto,
 };
-use network::Layer;
 use repair::{DAMPING, GuardMoments, Options, RepairSet};
 
 pub use arguments::RankArguments;
@@ -59,13 +58,7 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
         Some(clean) => (guard.set.dataset, clean.set.dataset),
         None => halves(&guard.set.dataset)?,
     };
-    let layers: Vec<Layer> = subject
-        .network
-        .layers()
-        .iter()
-        .filter(|layer| repair::supported(layer).is_ok())
-        .cloned()
-        .collect();
+    let layers = repair::repairable(&subject.network);
     let what = || "the layers".to_owned();
     let moments = GuardMoments::collect(&subject.network, &guard.inputs, &guard.shape, &layers);
     let moments = moments.map_err(analysis(what))?;
@@ -173,7 +166,7 @@ fn choose(
         moments,
         clean: &Probe::new(network, clean)?,
         similar: similar.as_ref(),
-        tolerance: arguments.tolerance,
+        worth: arguments.worth,
         options: &Options::default(),
         budget: arguments.budget,
     };

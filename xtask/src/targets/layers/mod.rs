@@ -63,7 +63,7 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         .collect();
     for (key, kind) in &keys {
         let bench = (kind.bench)(world)?;
-        let layers: Vec<Layer> = candidates(&bench);
+        let layers = repair::repairable(&bench.subject.network);
         let is_scored = scored.records.iter().any(|scores| scores.set == *key);
         let open = |known: &[(&SetKey, usize)]| -> Vec<&Layer> {
             let is_open = |layer: &&Layer| !known.contains(&(key, layer.index));
@@ -116,15 +116,6 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     })
-}
-
-/// The layers that can be repaired.
-fn candidates(bench: &Bench) -> Vec<Layer> {
-    let layers = bench.subject.network.layers().iter();
-    layers
-        .filter(|layer| repair::supported(layer).is_ok())
-        .cloned()
-        .collect()
 }
 
 fn moments(world: &World, bench: &Bench, layers: &[Layer]) -> miette::Result<Rc<Moments>> {

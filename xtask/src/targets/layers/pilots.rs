@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use data::Dataset;
-use heuristics::{PILOT_POINTS, Probe, Question};
+use heuristics::{PILOT_POINTS, Probe, Question, WORTH};
 use miette::IntoDiagnostic;
 use network::Layer;
-use repair::{GuardMoments, Options, RepairSet, TOLERANCE};
+use repair::{GuardMoments, Options, RepairSet};
 use serde::{Deserialize, Serialize};
 
 use super::brute::TIME_BOX;
@@ -42,7 +42,7 @@ pub(super) fn pilot(
         moments,
         clean: selection,
         similar: None,
-        tolerance: TOLERANCE,
+        worth: WORTH,
         options: &Options::default(),
         budget: Duration::MAX,
     };
