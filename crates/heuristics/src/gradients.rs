@@ -4,11 +4,12 @@
 //! output, `∂L/∂W̃ = (1/n) Σ_i Σ_t δ_{i,t} φ_{i,t}ᵀ`: one forward and one backward pass per batch
 //! serve all layers.
 
-use network::{Network, Op, Value};
+use network::{Network, Value};
 use rayon::prelude::*;
 use repair::{Affine, RepairError};
 
 use crate::HeuristicError;
+use crate::profile::gives_probabilities;
 use crate::representation::batches;
 use crate::similarity::norm;
 
@@ -38,7 +39,7 @@ pub(crate) fn loss_statistics(
         let labels = &labels[first..first + x.shape()[0]];
         first += labels.len();
         let (traces, outputs) = network.activations(x.clone())?;
-        let selector = loss_gradient(&outputs.to_vec()?, labels, ends_in_softmax(network));
+        let selector = loss_gradient(&outputs.to_vec()?, labels, gives_probabilities(network));
         let selector = Value::from_f64(
             &selector,
             &outputs.shape(),
@@ -85,14 +86,6 @@ fn gradients(
         .zip(delta.par_chunks_exact(outputs))
         .map(|(h, delta)| Ok(affine.gradient(delta, &affine.features(h, &shape[1..])?)))
         .collect()
-}
-
-/// Whether the outputs are probabilities already.
-fn ends_in_softmax(network: &Network) -> bool {
-    matches!(
-        network.graph().nodes()[network.graph().output()].op,
-        Op::Softmax
-    )
 }
 
 /// ∂L/∂y of the cross-entropy, per example: `softmax(y) - onehot(label)` for

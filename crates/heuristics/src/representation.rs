@@ -79,6 +79,13 @@ pub(crate) fn represent(
     inputs: &[f32],
     shape: &[usize],
 ) -> Result<Vec<Representation>, HeuristicError> {
+    if !inputs
+        .len()
+        .is_multiple_of(shape.iter().product::<usize>().max(1))
+    {
+        // The network says what it expects.
+        network.batch_of(inputs, shape)?;
+    }
     let mut found = vec![Representation::default(); layers.len()];
     for (batch, shape) in batches(inputs, shape) {
         let (traces, _) = network.activations(network.batch_of(&batch, &shape)?)?;
@@ -135,6 +142,11 @@ impl Representation {
         mean.iter_mut().for_each(|sum| *sum /= count.max(1) as f64);
         self.width = width;
         self.rows.extend(mean);
+    }
+
+    /// The means over the positions, points x width.
+    pub(crate) fn into_rows(self) -> Vec<f64> {
+        self.rows
     }
 
     fn points(&self) -> usize {

@@ -12,8 +12,6 @@ use crate::error::{ExperimentError, Result, analysis};
 use crate::repair_command::sets::PointSet;
 use crate::repair_command::subject::Subject;
 
-/// Inputs that are pushed through the network at once.
-const BATCH: usize = 16;
 /// The longest that the vertices of one hull are counted.
 const HULL_TIME: Duration = Duration::from_secs(20);
 /// The name of the input space.
@@ -80,7 +78,7 @@ pub(super) fn profiles(
     let (set, guard) = (&points.set.dataset, guard.map(|guard| &guard.set.dataset));
     let layers = |set: &Dataset| {
         let any = spaces.iter().any(|space| matches!(space, Space::Layer(_)));
-        let found = any.then(|| pooled(&subject.network, &set.inputs, &set.shape, BATCH));
+        let found = any.then(|| pooled(&subject.network, &set.inputs, &set.shape));
         found.unwrap_or_else(|| Ok(Vec::new()))
     };
     let what = || "the layers' outputs".to_owned();

@@ -29,18 +29,17 @@ fn a_perceptron_has_its_outputs_before_the_activation() {
     ]);
     let network = Network::load(&checkpoint, &flex(), Precision::F64).unwrap();
     let inputs = [1.0, 2.0, -1.0, 0.5, 3.0, 0.0];
-    for batch in [1, 2, 7] {
-        let found = pooled(&network, &inputs, &[2], batch).unwrap();
+    // One batch, and more than one.
+    for copies in [1, 100] {
+        let found = pooled(&network, &inputs.repeat(copies), &[2]).unwrap();
         assert_eq!(found[0].width, 3);
-        assert_eq!(
-            found[0].rows,
-            [1.0, -2.0, 3.0, -1.0, -0.5, -0.5, 3.0, 0.0, 3.0]
-        );
-        assert_eq!(found[1].rows, [1.0, 3.0, 0.0, 0.0, 3.0, 3.0]);
-        assert_eq!(found[1].points().unwrap().count(), 3);
+        let first = [1.0, -2.0, 3.0, -1.0, -0.5, -0.5, 3.0, 0.0, 3.0];
+        assert_eq!(found[0].rows, first.repeat(copies));
+        assert_eq!(found[1].rows, [1.0, 3.0, 0.0, 0.0, 3.0, 3.0].repeat(copies));
+        assert_eq!(found[1].points().unwrap().count(), 3 * copies);
     }
-    assert!(pooled(&network, &inputs[..5], &[2], 1).is_err());
-    assert!(pooled(&network, &[], &[2], 1).unwrap()[0].rows.is_empty());
+    assert!(pooled(&network, &inputs[..5], &[2]).is_err());
+    assert!(pooled(&network, &[], &[2]).unwrap()[0].rows.is_empty());
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn images_are_averaged_over_pixels_and_patches() {
         let Some(network) = random(file) else { return };
         let shape = [3, 64, 64];
         let inputs = numbers(2 * 3 * 64 * 64, 3);
-        let found = pooled(&network, &inputs, &shape, 1).unwrap();
+        let found = pooled(&network, &inputs, &shape).unwrap();
         assert_eq!(found.len(), network.layers().len());
         for (pooled, layer) in found.iter().zip(network.layers()) {
             assert_eq!(pooled.rows.len(), 2 * layer.outputs, "{}", layer.name);
@@ -94,8 +93,8 @@ fn padding_does_not_count() {
         };
         [plane(words), plane([1.0; 4])].concat()
     };
-    let whole = pooled(&network, &padded(4), &[2, 4], 1).unwrap();
-    let longer = pooled(&network, &padded(9), &[2, 9], 1).unwrap();
+    let whole = pooled(&network, &padded(4), &[2, 4]).unwrap();
+    let longer = pooled(&network, &padded(9), &[2, 9]).unwrap();
     for ((whole, longer), layer) in whole.iter().zip(&longer).zip(network.layers()) {
         assert_eq!(whole.width, layer.outputs);
         assert_close(&longer.rows, &whole.rows, 1e-9);
