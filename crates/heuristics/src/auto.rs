@@ -41,6 +41,8 @@ const PILOT_EXAMPLES: usize = 100;
 const PILOT_SHARE: f64 = 0.4;
 /// How much longer than the best attempt another one may take.
 const PATIENCE: f64 = 3.0;
+/// Share of the budget that any attempt may take.
+const LEAST_SHARE: f64 = 0.05;
 /// Pilots that the time for pilots is enough for, if each takes all it may.
 const FULL_ROUND: u32 = 10;
 /// Layers at which all points are repaired, if there is time.
@@ -295,13 +297,15 @@ impl Question<'_> {
         }
     }
 
-    /// Time for the next attempt: all that is left, or a few times that of the best one.
+    /// Time for the next attempt: all that is left, or a few times that of the best one and some.
     fn limit(&self, attempts: &[Attempt], clock: &Clock) -> Duration {
         match self.best(attempts) {
             None => clock.left(),
             Some(best) => {
-                let seconds = PATIENCE * attempts[best].trial.seconds;
-                clock.left().min(Duration::from_secs_f64(seconds))
+                let seconds = Duration::from_secs_f64(PATIENCE * attempts[best].trial.seconds);
+                clock
+                    .left()
+                    .min(seconds.max(self.budget.mul_f64(LEAST_SHARE)))
             }
         }
     }

@@ -1,0 +1,125 @@
+//! The choice of a layer within a budget of time.
+
+use std::time::Duration;
+
+use data::Dataset;
+use heuristics::{Choice, HeuristicError, Probe, Question, WORTH, auto};
+use network::{Activation, mlp};
+use repair::{Method, Options};
+
+use crate::fixture::{Fixture, numbers};
+
+const LABELS: [usize; 3] = [0, 2, 1];
+
+fn fixture(activation: Activation) -> Fixture {
+    let checkpoint = mlp::random(&[4, 24, 16, 3], activation, 5).unwrap();
+    Fixture::new(checkpoint, &numbers(3 * 4, 9), &LABELS)
+}
+
+fn dataset(inputs: Vec<f32>, labels: Vec<usize>) -> Dataset {
+    Dataset {
+        shape: vec![4],
+        inputs,
+        labels,
+        classes: 3,
+        ids: Vec::new(),
+    }
+}
+
+fn choose(
+    fixture: &Fixture,
+    similar: Option<&Dataset>,
+    budget: Duration,
+    prior: &[Option<f64>],
+) -> Result<Choice, HeuristicError> {
+    let points = dataset(fixture.set.inputs.clone(), LABELS.to_vec());
+    let clean = dataset(numbers(50 * 4, 3), (0..50).map(|i| i % 3).collect());
+    let similar = similar.map(|set| Probe::new(&fixture.network, set).unwrap());
+    let question = Question {
+        network: &fixture.network,
+        checkpoint: &fixture.checkpoint,
+        points: &points,
+        margin: 0.1,
+        moments: &fixture.moments(),
+        clean: &Probe::new(&fixture.network, &clean).unwrap(),
+        similar: similar.as_ref(),
+        worth: WORTH,
+        options: &Options::default(),
+        budget,
+    };
+    auto(&question, prior)
+}
+
+const EQUAL: [Option<f64>; 3] = [Some(0.0); 3];
+
+#[test]
+fn what_is_kept_repairs_all_points_and_does_least_harm() {
+    for activation in [Activation::Relu, Activation::Gelu] {
+        let fixture = fixture(activation);
+        let choice = choose(&fixture, None, Duration::from_secs(60), &EQUAL).unwrap();
+        assert_eq!(choice.pilots.len(), 3);
+        let mut ranking = choice.ranking.clone();
+        ranking.sort_unstable();
+        assert_eq!(ranking, [0, 1, 2]);
+        let best = &choice.attempts[choice.best.unwrap()];
+        assert!(best.trial.repair().unwrap().least_slack >= 0.0);
+        for attempt in &choice.attempts {
+            assert!(best.trial.harm() <= attempt.trial.harm());
+        }
+        let sure = choice.confidence().unwrap();
+        assert!((0.5..=1.0).contains(&sure), "{sure}");
+        // Frozen patterns are tried where there are patterns.
+        let frozen = choice.attempts.iter().any(|a| a.method == Method::Frozen);
+        assert_eq!(frozen, activation == Activation::Relu);
+        // And two layers at once.
+        assert!(choice.attempts.iter().any(|a| a.layers.len() == 2));
+    }
+}
+
+#[test]
+fn examples_like_the_repaired_ones_are_weighed_against_clean_ones() {
+    let fixture = fixture(Activation::Relu);
+    let similar = dataset(numbers(40 * 4, 9), (0..40).map(|i| LABELS[i % 3]).collect());
+    let choice = choose(&fixture, Some(&similar), Duration::from_secs(60), &EQUAL).unwrap();
+    let merit = |i: usize| {
+        let attempt = &choice.attempts[i];
+        let gained = -attempt.similar?.drawdown;
+        Some(gained - WORTH * attempt.trial.effects?.drawdown)
+    };
+    let best = merit(choice.best.unwrap()).unwrap();
+    let merits: Vec<f64> = (0..choice.attempts.len()).filter_map(merit).collect();
+    assert!(
+        merits.len() > 3 && merits.iter().all(|&m| m <= best),
+        "{merits:?}"
+    );
+    let margins: Vec<f64> = choice.attempts.iter().map(|a| a.margin).collect();
+    assert!(margins.iter().any(|&margin| margin > 0.1), "{margins:?}");
+}
+
+#[test]
+fn without_time_for_pilots_the_prior_decides_where_it_is_tried() {
+    let fixture = fixture(Activation::Relu);
+    let prior = [Some(0.1), None, Some(0.7)];
+    let choice = choose(&fixture, None, Duration::ZERO, &prior).unwrap();
+    assert_eq!(choice.ranking[choice.pilots.len()..].first(), Some(&2));
+    assert_eq!(choice.attempts.len(), 1);
+    assert_eq!(choice.attempts[0].layers, [2]);
+}
+
+#[test]
+fn a_prior_of_another_network_is_refused() {
+    let refused = choose(
+        &fixture(Activation::Relu),
+        None,
+        Duration::ZERO,
+        &EQUAL[..2],
+    );
+    assert!(matches!(
+        refused,
+        Err(HeuristicError::Count {
+            expected: 3,
+            got: 2,
+            ..
+        })
+    ));
+}
