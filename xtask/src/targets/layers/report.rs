@@ -87,6 +87,18 @@ impl Fares {
         mean(self.regrets.get(&harm)?)
     }
 
+    /// The rule and its mean regrets.
+    fn mean(&self) -> (String, BTreeMap<Harm, f64>) {
+        (self.name.clone(), self.regrets())
+    }
+
+    fn regrets(&self) -> BTreeMap<Harm, f64> {
+        let known = Harm::ALL
+            .iter()
+            .filter_map(|&harm| Some((harm, self.regret(harm)?)));
+        known.collect()
+    }
+
     fn row(&self) -> Vec<String> {
         let number = |value: Option<f64>, digits: usize| match value {
             Some(value) => format!("{value:.digits$}"),
@@ -129,19 +141,41 @@ pub(super) fn print(oracles: &[Oracle<'_>]) -> miette::Result<[usize; 2]> {
     networks.dedup();
     let mut verdicts = table(&["network", "target", "measured", ""]);
     let [mut met, mut missed] = [0, 0];
-    for network in networks {
+    let (mut rules, mut judged) = (Vec::new(), Vec::new());
+    for &network in &networks {
         let own: Vec<&Oracle<'_>> = of(oracles, |name| name == network);
         let others: Vec<&Oracle<'_>> = of(oracles, |name| name != network);
         let prior = fit(&others)?;
         let fares = fares(&own, &prior);
         describe(network, &own);
         println!("{}", heuristics_table(&fares));
-        for (target, measured, is_met) in judge(&fares) {
-            met += usize::from(is_met);
-            missed += usize::from(!is_met);
-            let word = if is_met { "met" } else { "MISSED" };
-            verdicts.add_row([network, target.as_str(), measured.as_str(), word]);
-        }
+        rules.extend(
+            fares
+                .iter()
+                .map(|fares| (fares.name.clone(), fares.regrets())),
+        );
+        let found = [
+            regret_targets(&fares.iter().map(Fares::mean).collect::<Vec<_>>()),
+            cost_targets(&fares),
+        ];
+        judged.extend(
+            found
+                .concat()
+                .into_iter()
+                .map(|target| (network.to_owned(), target)),
+        );
+    }
+    // Every network counts alike, however many repair sets it has.
+    let overall: Vec<(String, BTreeMap<Harm, f64>)> = across(&rules, networks.len());
+    println!("mean regret over {} networks:", networks.len());
+    println!("{}", overall_table(&overall));
+    let found = regret_targets(&overall).into_iter();
+    judged.extend(found.map(|target| ("all networks".to_owned(), target)));
+    for (network, (target, measured, is_met)) in judged {
+        met += usize::from(is_met);
+        missed += usize::from(!is_met);
+        let word = if is_met { "met" } else { "MISSED" };
+        verdicts.add_row([network.as_str(), target.as_str(), measured.as_str(), word]);
     }
     println!("{verdicts}");
     let all: Vec<&Oracle<'_>> = oracles.iter().collect();
@@ -267,39 +301,100 @@ fn heuristics_table(fares: &[Fares]) -> Table {
     table
 }
 
-/// Targets, what was measured, and whether it is met.
-fn judge(fares: &[Fares]) -> Vec<(String, String, bool)> {
-    let named = |name: &str| fares.iter().find(|fares| fares.name == name);
-    let Some(auto) = named(AUTO) else {
-        return Vec::new();
+/// Means over networks of the regrets of every rule that picks a layer of all of them, by drawdown.
+fn across(
+    rules: &[(String, BTreeMap<Harm, f64>)],
+    networks: usize,
+) -> Vec<(String, BTreeMap<Harm, f64>)> {
+    let mut sums: BTreeMap<&str, BTreeMap<Harm, Vec<f64>>> = BTreeMap::new();
+    for (name, regrets) in rules {
+        let of_rule = sums.entry(name).or_default();
+        for (&harm, &regret) in regrets {
+            of_rule.entry(harm).or_default().push(regret);
+        }
+    }
+    let mut found: Vec<(String, BTreeMap<Harm, f64>)> = sums
+        .into_iter()
+        .map(|(name, regrets)| {
+            let complete = regrets
+                .into_iter()
+                .filter(|(_, values)| values.len() == networks);
+            let means = complete.filter_map(|(harm, values)| Some((harm, mean(&values)?)));
+            (name.to_owned(), means.collect())
+        })
+        .collect();
+    let drawdown = |regrets: &BTreeMap<Harm, f64>| {
+        regrets
+            .get(&Harm::Drawdown)
+            .copied()
+            .unwrap_or(f64::INFINITY)
     };
+    found.sort_by(|a, b| drawdown(&a.1).total_cmp(&drawdown(&b.1)));
+    found
+}
+
+fn overall_table(rules: &[(String, BTreeMap<Harm, f64>)]) -> Table {
+    let mut shown = table(&["rule", "drawdown", "changed", "divergence"]);
+    for (name, regrets) in rules {
+        let number = |harm, digits: usize| match regrets.get(&harm) {
+            Some(regret) => format!("{regret:.digits$}"),
+            None => "-".to_owned(),
+        };
+        shown.add_row([
+            name.clone(),
+            number(Harm::Drawdown, 2),
+            number(Harm::Changed, 2),
+            number(Harm::Divergence, 4),
+        ]);
+    }
+    shown
+}
+
+/// A target, what was measured, and whether it is met.
+type Judged = (String, String, bool);
+
+/// The search against the best rule of the literature, and against the last layer.
+fn regret_targets(rules: &[(String, BTreeMap<Harm, f64>)]) -> Vec<Judged> {
     let mut found = Vec::new();
     for harm in [Harm::Drawdown, Harm::Divergence] {
-        let regret = |fares: &Fares| Some((fares.regret(harm)?, fares.name.clone()));
-        let literature = fares.iter().filter(|fares| {
-            let name = fares.name.as_str();
+        let regret = |wanted: &str| {
+            let rule = rules.iter().find(|(name, _)| name == wanted);
+            rule.and_then(|(name, regrets)| Some((*regrets.get(&harm)?, name.clone())))
+        };
+        let literature = rules.iter().filter(|(name, _)| {
+            let name = name.as_str();
             ![AUTO, COMBINED, "random"].contains(&name) && !OURS.contains(&name)
         });
         let best = literature
-            .filter_map(regret)
+            .filter_map(|(name, _)| regret(name))
             .min_by(|a, b| a.0.total_cmp(&b.0));
-        let last = named("last").and_then(regret);
-        let own = auto.regret(harm).unwrap_or(f64::INFINITY);
-        for (other, name) in [best, last].into_iter().flatten() {
+        let Some((own, _)) = regret(AUTO) else {
+            continue;
+        };
+        for (other, name) in [best, regret("last")].into_iter().flatten() {
             let target = format!("regret in {} <= 1/3 of {name}'s", harm.name());
             let measured = format!("{own:.4} against {other:.4}");
             found.push((target, measured, own <= REGRET_SHARE * other));
         }
     }
+    found
+}
+
+/// What the search costs, and how well it ranks.
+fn cost_targets(fares: &[Fares]) -> Vec<Judged> {
+    let Some(auto) = fares.iter().find(|fares| fares.name == AUTO) else {
+        return Vec::new();
+    };
     let share = mean(&auto.share).unwrap_or(f64::INFINITY);
     let percent = format!("{:.0} %", 100.0 * share);
-    found.push((
-        "time < 20 % of brute force".into(),
-        percent,
-        share < TIME_SHARE,
-    ));
     let rho = mean(&auto.spearman).unwrap_or(0.0);
-    let target = format!("Spearman of the ranking >= {CORRELATION}");
-    found.push((target, format!("{rho:.2}"), rho >= CORRELATION));
-    found
+    let ranking = format!("Spearman of the ranking >= {CORRELATION}");
+    vec![
+        (
+            "time < 20 % of brute force".into(),
+            percent,
+            share < TIME_SHARE,
+        ),
+        (ranking, format!("{rho:.2}"), rho >= CORRELATION),
+    ]
 }
