@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use network::{Layer, Network, Value, gathered};
+use network::{Layer, LayerKind, Network, Value, gathered};
 
 use crate::HeuristicError;
 use crate::similarity::{cosine, linear_cka, mean_pairwise_cosine, mean_within_class_cosine, norm};
@@ -33,6 +33,14 @@ pub(crate) fn batches<'a>(
         let chosen: Vec<usize> = (first..(first + size).min(count)).collect();
         gathered(inputs, shape, &chosen)
     })
+}
+
+/// Whether an output has its units before its positions, as images, or behind them, as tokens and
+/// the patches of images.
+#[derive(Clone, Copy)]
+enum Order {
+    UnitsFirst,
+    UnitsLast,
 }
 
 /// The outputs a of one layer at some points.
@@ -90,7 +98,7 @@ pub(crate) fn represent(
     for (batch, shape) in batches(inputs, shape) {
         let (traces, _) = network.activations(network.batch_of(&batch, &shape)?)?;
         for (representation, layer) in found.iter_mut().zip(layers) {
-            representation.add(&traces[layer.index].output, &batch, &shape)?;
+            representation.add(layer, &traces[layer.index].output, &batch, &shape)?;
         }
     }
     Ok(found)
@@ -100,26 +108,26 @@ impl Representation {
     /// Adds the layer's outputs at a batch of inputs.
     fn add(
         &mut self,
+        layer: &Layer,
         output: &Value,
         inputs: &[f32],
         shape: &[usize],
     ) -> Result<(), HeuristicError> {
-        let extents = output.shape();
         let numbers = output.to_vec()?;
-        let example: usize = extents[1..].iter().product();
+        let example: usize = output.shape()[1..].iter().product();
+        let order = match layer.kind {
+            LayerKind::Conv2d | LayerKind::BatchNorm => Order::UnitsFirst,
+            _ => Order::UnitsLast,
+        };
         let inputs = inputs.chunks_exact(shape.iter().product::<usize>().max(1));
         for (numbers, input) in numbers.chunks_exact(example.max(1)).zip(inputs) {
-            self.add_example(numbers, &extents[1..], padding(input, shape));
+            self.add_example(numbers, layer.outputs, order, padding(input, shape));
         }
         Ok(())
     }
 
-    /// Adds one point: `[p]`, `[tokens, p]` or `[p, height, width]`; `mask` is zero at padding.
-    fn add_example(&mut self, numbers: &[f64], extents: &[usize], mask: Option<&[f32]>) {
-        let width = match extents {
-            [_, _, _] => extents[0],
-            _ => extents[extents.len() - 1],
-        };
+    /// Adds one point, its units at every position; `mask` is zero at padding.
+    fn add_example(&mut self, numbers: &[f64], width: usize, order: Order, mask: Option<&[f32]>) {
         let positions = numbers.len() / width.max(1);
         let mask = mask.filter(|mask| mask.len() == positions);
         let mut mean = vec![0.0; width];
@@ -130,9 +138,9 @@ impl Representation {
                 continue;
             }
             for (unit, a) in vector.iter_mut().enumerate() {
-                *a = match extents.len() {
-                    3 => numbers[unit * positions + t],
-                    _ => numbers[t * width + unit],
+                *a = match order {
+                    Order::UnitsFirst => numbers[unit * positions + t],
+                    Order::UnitsLast => numbers[t * width + unit],
                 };
             }
             self.units.add(&vector);
@@ -224,7 +232,8 @@ mod tests {
         let mut tokens = Representation::default();
         tokens.add_example(
             &[1.0, 5.0, 3.0, 7.0, 100.0, 100.0],
-            &[3, 2],
+            2,
+            Order::UnitsLast,
             Some(&[1., 1., 0.]),
         );
         assert_eq!(tokens.rows, [2.0, 6.0]);
@@ -234,7 +243,7 @@ mod tests {
     #[test]
     fn pixels_are_positions_and_channels_are_units() {
         let mut image = Representation::default();
-        image.add_example(&[1.0, 3.0, -2.0, -2.0], &[2, 1, 2], None);
+        image.add_example(&[1.0, 3.0, -2.0, -2.0], 2, Order::UnitsFirst, None);
         assert_eq!(image.rows, [2.0, -2.0]);
         assert_eq!((image.magnitude(), image.variance()), (2.0, 0.5));
     }
