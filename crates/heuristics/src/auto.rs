@@ -106,7 +106,7 @@ pub struct Attempt {
 /// The decision.
 #[derive(Clone, Debug)]
 pub struct Choice {
-    /// Indices of the layers, the recommended one first.
+    /// Indices of the layers in the order in which they are to be attempted.
     pub ranking: Vec<usize>,
     /// The pilots, in the order in which they ran.
     pub pilots: Vec<Pilot>,
@@ -215,7 +215,8 @@ fn pilots(
     Ok(pilots)
 }
 
-/// Layers by what their pilots did: repaired ones by harm, others by efficacy; then those without.
+/// Layers by what their pilots did: repaired ones by harm, then those without a pilot, then those
+/// that it failed at, by efficacy.
 fn ranking(order: &[usize], pilots: &[Pilot]) -> Vec<usize> {
     let mut ranked: Vec<&Pilot> = pilots.iter().collect();
     ranked.sort_by(|a, b| {

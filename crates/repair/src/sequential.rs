@@ -173,11 +173,19 @@ pub(crate) fn run(
             if nearest.as_ref().is_none_or(|known| closer(&current, known)) {
                 nearest = Some(current.clone());
             }
-            let Ok(step) = problem.subproblem(&current, &rows, FIRST_TRUST, deadline)? else {
-                break;
+            let step = match problem.subproblem(&current, &rows, FIRST_TRUST, deadline)? {
+                Ok(step) => step,
+                Err(why) => {
+                    stop = Some(why);
+                    break;
+                }
             };
             current = problem.iterate(towards(&current, &step, fraction))?;
             control.trust = FIRST_TRUST;
+            if current.satisfied() {
+                best = Some(current.clone());
+                prices = step.prices;
+            }
             continue;
         };
         current = next;

@@ -96,6 +96,11 @@ enum Verdict {
 /// Measures the rows and prints them; exit code 1 when one is not met.
 pub(crate) fn run(args: &Args, heap: HeapCounter) -> miette::Result<ExitCode> {
     if args.table == layers::NAME {
+        if args.list || args.margin.is_some() {
+            return Err(miette!(
+                "--list and --margin do not go with the table of layers"
+            ));
+        }
         phases::install(&Progress::lines()).into_diagnostic()?;
         let world = World::new(assets(args), heap, args.margin)?;
         let store = args.store.clone();

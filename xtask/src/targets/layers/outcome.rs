@@ -207,7 +207,9 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
-    /// What the search within a budget picks, with all that it costs: prior, pilots, repairs.
+    /// What the search within a budget picks, looked up in the table, with all that it costs: prior,
+    /// pilots, repairs. Its share of pilots and number of attempts are fixed here, where no clock
+    /// runs, and nothing but the layer is varied.
     pub(super) fn auto(&self, prior: &Combination) -> Option<Pick> {
         let names: Vec<&str> = prior.names.iter().map(String::as_str).collect();
         let scores = prior.scores(&self.features(&names)?).ok()?;
