@@ -50,32 +50,43 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     progress.say(&subject.to_string());
     let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
     let limit = arguments.guard_limit as usize;
-    let read = |path| PointSet::read_guard(path, limit, &subject, &points, progress);
-    let guard = read(&arguments.guard)?;
-    let clean = arguments.clean.as_deref().map(read).transpose()?;
-    let similar = arguments.similar.as_deref().map(read).transpose()?;
+    let guard = PointSet::read_guard(&arguments.guard, limit, &subject, &points, progress)?;
+    // What decides is neither repaired nor guarded.
+    let others = [&points, &guard];
+    let read =
+        |path, what| PointSet::read_selection(path, limit, what, &subject, &others, progress);
+    let clean = arguments.clean.as_deref();
+    let clean = clean.map(|path| read(path, "clean inputs")).transpose()?;
+    let similar = arguments.similar.as_deref();
+    let similar = similar
+        .map(|path| read(path, "similar inputs"))
+        .transpose()?;
     let (guard, clean) = match clean {
         Some(clean) => (guard.set.dataset, clean.set.dataset),
         None => halves(&guard.set.dataset)?,
     };
+    let read_seconds = start.elapsed().as_secs_f64();
     let layers = repair::repairable(&subject.network);
     let what = || "the layers".to_owned();
     let moments = GuardMoments::collect(&subject.network, &guard.inputs, &guard.shape, &layers);
     let moments = moments.map_err(analysis(what))?;
-    let moments_seconds = start.elapsed().as_secs_f64();
+    let moments_seconds = start.elapsed().as_secs_f64() - read_seconds;
     let set = &points.set.dataset;
     let statistics =
         score(&subject, set, &guard, &moments, arguments.margin).map_err(analysis(what))?;
     let prior = Combination::shipped().prior(&subject.network, &statistics);
     let prior = prior.map_err(analysis(what))?;
-    let score_seconds = start.elapsed().as_secs_f64() - moments_seconds;
+    let score_seconds = start.elapsed().as_secs_f64() - read_seconds - moments_seconds;
 
     let choice = match arguments.budget.is_zero() {
         true => None,
         false => {
-            let similar = similar.as_ref().map(|similar| &similar.set.dataset);
-            let sets = [Some(set), Some(&clean), similar];
-            Some(choose(arguments, &subject, sets, &moments, &prior).map_err(analysis(what))?)
+            let selection = Selection {
+                clean: &clean,
+                similar: similar.as_ref().map(|similar| &similar.set.dataset),
+            };
+            let choice = choose(arguments, &subject, set, selection, &moments, &prior);
+            Some(choice.map_err(analysis(what))?)
         }
     };
     let ranking = Ranking {
@@ -145,17 +156,21 @@ fn score(
     Statistics::collect(&scored, 0)
 }
 
+/// The examples that decide.
+struct Selection<'a> {
+    clean: &'a Dataset,
+    similar: Option<&'a Dataset>,
+}
+
 /// Repairs within the budget.
 fn choose(
     arguments: &RankArguments,
     subject: &Subject,
-    [points, clean, similar]: [Option<&Dataset>; 3],
+    points: &Dataset,
+    Selection { clean, similar }: Selection<'_>,
     moments: &GuardMoments,
     prior: &[Option<f64>],
 ) -> Result<Choice, HeuristicError> {
-    let (Some(points), Some(clean)) = (points, clean) else {
-        return Err(HeuristicError::NoLabels);
-    };
     let network = &subject.network;
     let similar = similar.map(|set| Probe::new(network, set)).transpose()?;
     let question = Question {

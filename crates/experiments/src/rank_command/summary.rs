@@ -15,7 +15,7 @@ pub(super) struct Ranking {
     pub(super) points: usize,
     pub(super) guard: usize,
     pub(super) selection: usize,
-    /// Reading and guard moments.
+    /// Guard moments of all layers.
     pub(super) moments_seconds: f64,
     pub(super) score_seconds: f64,
     pub(super) layers: Vec<ScoredLayer>,

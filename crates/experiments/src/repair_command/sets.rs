@@ -222,6 +222,29 @@ impl PointSet {
         self.keep(&positions)
     }
 
+    /// Reads the first inputs of a set on which repairs are compared, less those of other sets.
+    pub(crate) fn read_selection(
+        path: &Path,
+        limit: usize,
+        what: &'static str,
+        subject: &Subject,
+        others: &[&Self],
+        progress: &Progress,
+    ) -> Result<Self> {
+        let mut set = Self::read(path, subject, Some(limit), what)?;
+        let mut shared = 0;
+        for other in others {
+            shared += set.leave_out(other)?;
+        }
+        progress.say(&set.describe(what));
+        if shared > 0 {
+            progress.say(&format!(
+                "{what}: {shared} inputs are in other sets and left out"
+            ));
+        }
+        Ok(set)
+    }
+
     /// Takes out the inputs that `other` holds, and says how many they were.
     fn leave_out(&mut self, other: &Self) -> Result<usize> {
         let others: HashSet<Vec<u32>> = keys(&other.set.dataset).collect();
@@ -234,7 +257,7 @@ impl PointSet {
         if positions.is_empty() {
             return Err(ExperimentError::Usage {
                 problem: format!(
-                    "guard set {}: every input of it is repaired, none is left to guard",
+                    "{}: every input of it is in another set, none is left",
                     self.path.display()
                 ),
             });
