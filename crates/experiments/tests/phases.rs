@@ -54,7 +54,7 @@ fn every_long_phase_says_that_it_runs_and_how_far_it_is() {
     for phase in [
         "near-duplicate search: 0 of 20",
         "guard moments: 0 of 20",
-        "selection inputs: 0 of 40",
+        "inputs up to the layer: 0 of 40",
         "margin 1, trial 1: sequential step: rounds 1, ",
         "margin 1, trial 1: verification: 0 of 20",
     ] {

@@ -143,10 +143,32 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn run_until(&self, layer: &Layer, x: Value) -> Result<Cut, NetworkError> {
+        self.cut_at(layer, BTreeMap::from([(0, x)]), 1)
+    }
+
+    /// Runs on from a cut up to, and not including, a later layer.
+    ///
+    /// # Errors
+    /// As [`Network::forward`]; [`NetworkError::Shape`] when the layer lies in front of the cut.
+    pub fn advance(&self, cut: Cut, layer: &Layer) -> Result<Cut, NetworkError> {
+        if layer.node < cut.node {
+            let expected = format!("a layer behind node {}", cut.node);
+            return Err(NetworkError::shape(&layer.name, expected, &[layer.node]));
+        }
+        self.cut_at(layer, cut.live, cut.node)
+    }
+
+    /// The cut at a layer, from values of which the nodes from `first` on can be evaluated.
+    fn cut_at(
+        &self,
+        layer: &Layer,
+        values: BTreeMap<NodeId, Value>,
+        first: NodeId,
+    ) -> Result<Cut, NetworkError> {
         let live = self.graph().frontier(layer.node);
         let input = self.graph().nodes()[layer.node].sources[0];
         let keep = live.iter().copied().chain([input]);
-        let values = self.evaluate_free(BTreeMap::from([(0, x)]), 1..layer.node, keep)?;
+        let values = self.evaluate_free(values, first..layer.node, keep)?;
         Ok(Cut {
             node: layer.node,
             input: get(&values, input)?.clone(),

@@ -41,6 +41,13 @@ proptest! {
         let whole = network.forward(x.clone()).unwrap().to_vec().unwrap();
         let (traces, outputs) = network.activations(x.clone()).unwrap();
         prop_assert_eq!(&outputs.to_vec().unwrap(), &whole);
+        let mut moving = network.run_until(&network.layers()[0], x.clone()).unwrap();
+        for layer in network.layers() {
+            moving = network.advance(moving, layer).unwrap();
+            prop_assert_eq!(network.resume(&moving).unwrap().to_vec().unwrap(), whole.clone());
+            prop_assert_eq!(moving.input.to_vec().unwrap(), traces[layer.index].input.to_vec().unwrap());
+        }
+        prop_assert!(network.advance(moving, &network.layers()[0]).is_err());
         for layer in network.layers() {
             let cut = network.run_until(layer, x.clone()).unwrap();
             prop_assert_eq!(network.resume(&cut).unwrap().to_vec().unwrap(), whole.clone());

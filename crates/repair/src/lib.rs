@@ -43,6 +43,7 @@
 mod affine;
 mod attribution;
 pub mod baselines;
+mod behind;
 mod change;
 mod coordinates;
 mod duplicates;
@@ -71,6 +72,7 @@ pub use affine::{Affine, Features, repairable, supported};
 pub use attribution::{
     Answers, Attribution, ClassAnswers, Flip, LayerChange, SHARE, Size, smallest_share,
 };
+pub use behind::Behind;
 pub use change::Change;
 pub use duplicates::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
 pub use error::RepairError;

@@ -17,9 +17,10 @@
 //! selection split is run up to the first edited layer once, and from there on for every margin.
 
 use data::Dataset;
-use network::{Cut, Layer, Network, Precision};
+use network::{Layer, Network};
 
-use crate::predict::{batches, classes};
+use crate::behind::Behind;
+use crate::predict::classes;
 use crate::problem::check_belonging;
 use crate::{Change, Method, Options, Outcome, Problem, RepairError, RepairSet, repair};
 
@@ -141,8 +142,8 @@ struct Ladder<'a> {
     points: &'a Dataset,
     options: &'a Options,
     tolerance: f64,
-    similar: Option<Behind<'a>>,
-    clean: Behind<'a>,
+    similar: Option<Side<'a>>,
+    clean: Side<'a>,
     best: Option<(MarginTrial, Outcome)>,
     /// The last margin that was not reached.
     unreached: Option<(f64, Outcome)>,
@@ -161,10 +162,10 @@ impl<'a> Ladder<'a> {
         let layer = layers.min_by_key(|layer| layer.index);
         let layer = layer.ok_or(RepairError::EmptySet)?;
         let mut memory = (PREFIX_SHARE * options.max_memory as f64) as usize;
-        let mut behind = |set| Behind::new(problem.network, layer, set, &mut memory);
+        let mut side = |set| Side::new(problem.network, layer, set, &mut memory);
         Ok(Self {
-            similar: selection.similar.map(&mut behind).transpose()?,
-            clean: behind(selection.clean)?,
+            similar: selection.similar.map(&mut side).transpose()?,
+            clean: side(selection.clean)?,
             problem,
             points,
             options,
@@ -241,22 +242,14 @@ impl<'a> Ladder<'a> {
 }
 
 /// A labelled set, run up to the first edited layer.
-struct Behind<'a> {
-    set: &'a Dataset,
-    parts: Vec<Part<'a>>,
+struct Side<'a> {
+    labels: &'a [usize],
+    behind: Behind<'a>,
     /// How many of its examples the original network gets right.
     right: usize,
 }
 
-/// A batch of a set.
-enum Part<'a> {
-    /// Its values in front of the layer.
-    Cut(Box<Cut>),
-    /// Its inputs: the values do not fit in memory.
-    Inputs(&'a [f32]),
-}
-
-impl<'a> Behind<'a> {
+impl<'a> Side<'a> {
     /// Keeps what fits into `memory` bytes, of which it takes its share.
     fn new(
         network: &Network,
@@ -264,55 +257,29 @@ impl<'a> Behind<'a> {
         set: &'a Dataset,
         memory: &mut usize,
     ) -> Result<Self, RepairError> {
-        let number = match network.precision() {
-            Precision::F32 => size_of::<f32>(),
-            Precision::F64 => size_of::<f64>(),
-        };
-        let (mut parts, mut done) = (Vec::new(), 0);
-        for inputs in batches(&set.inputs, &set.shape) {
-            tracing::debug!(done, total = set.len(), "selection inputs");
-            done += inputs.len() / set.example_len().max(1);
-            let cut = match *memory {
-                0 => None,
-                _ => Some(network.run_until(layer, network.batch_of(inputs, &set.shape)?)?),
-            };
-            let fitting = cut.filter(|cut| cut.numbers() * number <= *memory);
-            // The first part that does not fit ends the search for room.
-            *memory = fitting
-                .as_ref()
-                .map_or(0, |cut| *memory - cut.numbers() * number);
-            parts.push(fitting.map_or(Part::Inputs(inputs), |cut| Part::Cut(Box::new(cut))));
-        }
-        let mut behind = Self {
-            set,
-            parts,
+        let mut behind = Behind::new(network, &set.inputs, &set.shape)?;
+        *memory = behind.advance(network, layer, *memory)?;
+        let mut side = Self {
+            labels: &set.labels,
+            behind,
             right: 0,
         };
-        behind.right = behind.right(network)?;
-        Ok(behind)
+        side.right = side.right(network)?;
+        Ok(side)
     }
 
     /// How many examples a network gets right that differs from the original from the layer on.
     fn right(&self, network: &Network) -> Result<usize, RepairError> {
-        let mut answers = Vec::with_capacity(self.set.len());
-        for part in &self.parts {
-            let outputs = match part {
-                Part::Cut(cut) => network.resume(cut)?,
-                Part::Inputs(inputs) => {
-                    network.forward(network.batch_of(inputs, &self.set.shape)?)?
-                }
-            };
-            answers.extend(classes(&outputs.to_vec()?, network.classes()));
-        }
-        let pairs = answers.iter().zip(&self.set.labels);
-        Ok(pairs.filter(|(answer, label)| answer == label).count())
+        let outputs = self.behind.outputs(network)?;
+        let pairs = classes(&outputs, network.classes()).zip(self.labels);
+        Ok(pairs.filter(|(answer, label)| answer == *label).count())
     }
 
     /// Accuracy that a repaired network gains on the set, in points. One quotient of counts: a
     /// difference of percentages can miss a tolerance that it equals.
     fn gained(&self, repaired: &Network) -> Result<f64, RepairError> {
         let gained = self.right(repaired)? as f64 - self.right as f64;
-        Ok(100.0 * gained / self.set.len().max(1) as f64)
+        Ok(100.0 * gained / self.labels.len().max(1) as f64)
     }
 }
 

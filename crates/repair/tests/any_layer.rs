@@ -6,8 +6,9 @@ use common::{assets, numbers, small_squeezenet};
 use data::{Dataset, ExampleId};
 use network::{Checkpoint, DeviceChoice, Layer, LayerKind, Network, Precision, Target, Value};
 use repair::{
-    Change, GuardMoments, Method, Objective, Options, Outcome, PointTarget, Problem, Protection,
-    Repair, RepairSet, Selection, Suffix, choose_margin, classify, repair, supported, verify,
+    Behind, Change, GuardMoments, Method, Objective, Options, Outcome, PointTarget, Problem,
+    Protection, Repair, RepairSet, Selection, Suffix, choose_margin, classify, repair, supported,
+    verify,
 };
 
 fn load(checkpoint: &Checkpoint) -> Network {
@@ -184,6 +185,27 @@ fn kinds(network: &Network) -> Vec<Layer> {
         }
     }
     chosen
+}
+
+#[test]
+fn inputs_that_have_run_up_to_a_layer_are_answered_as_from_the_front() {
+    for subject in Subject::all() {
+        let network = &subject.network;
+        let Dataset { inputs, shape, .. } = &subject.inputs;
+        let whole = repair::outputs(network, inputs, shape).unwrap();
+        // All of it in memory, and none.
+        for memory in [usize::MAX, 0] {
+            let mut behind = Behind::new(network, inputs, shape).unwrap();
+            for layer in repair::repairable(network) {
+                behind.advance(network, &layer, memory).unwrap();
+                assert_eq!(behind.outputs(network).unwrap(), whole, "{}", layer.name);
+            }
+        }
+        let mut behind = Behind::new(network, inputs, shape).unwrap();
+        let last = &network.layers()[network.layers().len() - 1];
+        let left = behind.advance(network, last, 1 << 20).unwrap();
+        assert!(left > 0 && left < 1 << 20, "{left}");
+    }
 }
 
 #[test]
