@@ -50,6 +50,12 @@ const LARGEST_OVERSHOOT: f64 = 0.05;
 /// Fractions of a step that are taken one after the other where no step lowers the merit: kinks
 /// meet there, and it falls again behind them.
 const LEAPS: [f64; 8] = [0.2, 0.5, 1.0, 0.2, 0.5, 1.0, 0.5, 1.0];
+/// A repair crawls when its trust weight stays beyond the first number for as many steps as the
+/// second, and they leave more than the third of the violation: it follows kinks, and leaps are
+/// worth more than further such steps.
+const CRAWL_TRUST: f64 = 1e5;
+const CRAWL_STEPS: usize = 8;
+const CRAWL_SHARE: f64 = 0.8;
 /// Steps after the first success, spent on lowering the objective.
 const POLISHING: usize = 12;
 /// Polishing steps that may fail.
@@ -151,7 +157,11 @@ pub(crate) fn run(
             break;
         }
         control.penalty = f64::max(control.penalty, 2.0 * step.largest_multiplier());
-        let found = search(&problem, &current, &step, &control)?;
+        let crawls = best.is_none() && leaps < LEAPS.len() && control.crawls();
+        let found = match crawls {
+            true => None,
+            false => search(&problem, &current, &step, &control)?,
+        };
         tracing::debug!(
             rounds,
             rows = kept.len(),
@@ -163,7 +173,7 @@ pub(crate) fn run(
         );
         let Some((next, fraction)) = found else {
             refused += usize::from(best.is_some());
-            if refused <= REFUSALS && control.shorten() {
+            if !crawls && refused <= REFUSALS && control.shorten() {
                 continue;
             }
             let Some(&fraction) = LEAPS.get(leaps).filter(|_| best.is_none()) else {
@@ -173,6 +183,13 @@ pub(crate) fn run(
             if nearest.as_ref().is_none_or(|known| closer(&current, known)) {
                 nearest = Some(current.clone());
             }
+            // Every other leap minds only what is violated: the rest is mended behind the kinks.
+            let violated = kept.iter().copied().filter(|&r| current.slacks[r] < 0.0);
+            let violated: BTreeSet<usize> = violated.collect();
+            let rows = match leaps % 2 == 0 && !violated.is_empty() {
+                true => problem.rows(&current, &violated, control.overshoot)?,
+                false => rows,
+            };
             let step = match problem.subproblem(&current, &rows, FIRST_TRUST, deadline)? {
                 Ok(step) => step,
                 Err(why) => {
@@ -182,6 +199,7 @@ pub(crate) fn run(
             };
             current = problem.iterate(towards(&current, &step, fraction))?;
             control.trust = FIRST_TRUST;
+            control.slow.clear();
             if current.satisfied() {
                 best = Some(current.clone());
                 prices = step.prices;
@@ -286,6 +304,8 @@ struct Control {
     penalty: f64,
     /// How far beyond the safety the rows aim: kinks between here and there eat some of it.
     overshoot: f64,
+    /// Violations after the last steps, while the trust weight is that of a crawl.
+    slow: Vec<f64>,
 }
 
 impl Control {
@@ -294,6 +314,18 @@ impl Control {
             trust: 0.0,
             penalty: 0.0,
             overshoot: 0.0,
+            slow: Vec::new(),
+        }
+    }
+
+    /// Whether the last steps went nowhere.
+    fn crawls(&self) -> bool {
+        match self.slow.as_slice() {
+            [.., last] if self.slow.len() > CRAWL_STEPS => {
+                let before = self.slow[self.slow.len() - 1 - CRAWL_STEPS];
+                *last > CRAWL_SHARE * before
+            }
+            _ => false,
         }
     }
 
@@ -319,11 +351,43 @@ impl Control {
         if self.trust < LEAST_TRUST {
             self.trust = 0.0;
         }
+        match self.trust > CRAWL_TRUST {
+            true => self.slow.push(violation),
+            false => self.slow.clear(),
+        }
     }
 
     /// Asks for a shorter step; `false` when no shorter one makes sense.
     fn shorten(&mut self) -> bool {
         self.trust = (self.trust * 10.0).max(FIRST_TRUST);
         self.trust <= LARGEST_TRUST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A control at a trust weight after steps that left these violations.
+    fn after(trust: f64, violations: impl IntoIterator<Item = f64>) -> Control {
+        let mut control = Control {
+            trust,
+            ..Control::new()
+        };
+        for violation in violations {
+            // Halved steps leave the trust weight as it is.
+            control.accept(0.5, violation, 1e-4);
+        }
+        control
+    }
+
+    #[test]
+    fn a_repair_crawls_when_many_steps_at_a_large_trust_weight_leave_most_of_the_violation() {
+        let slow = |step: usize| 1.0 - 0.01 * step as f64;
+        assert!(after(10.0 * CRAWL_TRUST, (0..=CRAWL_STEPS).map(slow)).crawls());
+        assert!(!after(10.0 * CRAWL_TRUST, (0..CRAWL_STEPS).map(slow)).crawls());
+        assert!(!after(0.1 * CRAWL_TRUST, (0..=CRAWL_STEPS).map(slow)).crawls());
+        let fast = |step: usize| 0.9f64.powi(step as i32);
+        assert!(!after(10.0 * CRAWL_TRUST, (0..=CRAWL_STEPS).map(fast)).crawls());
     }
 }
