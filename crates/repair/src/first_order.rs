@@ -28,6 +28,9 @@ pub struct FirstOrder {
     pub shares: Vec<f64>,
     /// The kernel `K = J M⁻¹ Jᵀ` of the tightest inequality of each point, points x points.
     pub kernel: Vec<f64>,
+    /// The cost of each point's tightest inequality alone, `½ b² / K_ii`; infinite where no change
+    /// of the layer reaches it.
+    pub alone: Vec<f64>,
 }
 
 /// Solves the first-order problem of the layers of `suffix` in a metric.
@@ -51,7 +54,13 @@ pub fn first_order(
     let mut kept = BTreeSet::new();
     problem.choose(&start, &mut kept);
     let rows = problem.rows(&start, &kept, 0.0)?;
-    let kernel = problem.tightest_kernel(&rows);
+    let (kernel, rhs) = problem.tightest_kernel(&rows);
+    let alone = |(i, &b): (usize, &f64)| match kernel[i * rhs.len() + i] {
+        _ if b <= 0.0 => 0.0,
+        k if k > 0.0 => 0.5 * b * b / k,
+        _ => f64::INFINITY,
+    };
+    let alone: Vec<f64> = rhs.iter().enumerate().map(alone).collect();
     let reaches = kernel.iter().any(|&entry| entry != 0.0);
     let unsolved = FirstOrder {
         cost: f64::INFINITY,
@@ -59,6 +68,7 @@ pub fn first_order(
         prices: vec![0.0; set.len()],
         shares: vec![0.0; set.len()],
         kernel: kernel.clone(),
+        alone: alone.clone(),
     };
     if !reaches && !start.satisfied() {
         // No change of the layer reaches an output.
@@ -79,5 +89,6 @@ pub fn first_order(
         prices: step.prices,
         shares,
         kernel,
+        alone,
     })
 }

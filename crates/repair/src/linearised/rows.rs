@@ -256,8 +256,9 @@ impl Linearised<'_> {
         (shape, unknown)
     }
 
-    /// The kernel of the row with the largest right-hand side of each point, points x points.
-    pub(crate) fn tightest_kernel(&self, rows: &Rows) -> Vec<f64> {
+    /// The kernel of the row with the largest right-hand side of each point, points x points, and
+    /// these right-hand sides.
+    pub(crate) fn tightest_kernel(&self, rows: &Rows) -> (Vec<f64>, Vec<f64>) {
         let mut tightest: BTreeMap<usize, usize> = BTreeMap::new();
         for (r, &point) in rows.points.iter().enumerate() {
             let best = tightest.entry(point).or_insert(r);
@@ -267,11 +268,9 @@ impl Linearised<'_> {
         }
         let chosen: Vec<usize> = tightest.into_values().collect();
         let kernel = self.kernel(rows, &chosen);
-        kernel
-            .row_iter()
-            .flat_map(|row| row.iter())
-            .copied()
-            .collect()
+        let entries = kernel.row_iter().flat_map(|row| row.iter()).copied();
+        let rhs = chosen.iter().map(|&r| rows.rhs[r]).collect();
+        (entries.collect(), rhs)
     }
 
     /// The inner products of some rows.
