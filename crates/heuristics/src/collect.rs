@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use network::{Layer, Network};
-use repair::{Affine, RepairError, RepairSet};
+use repair::{Affine, MAX_MEMORY, RepairError, RepairSet};
 
 use crate::HeuristicError;
 use crate::estimate::{estimate, guard_probe};
@@ -76,9 +76,13 @@ impl Statistics {
         let weights = weight_norms(network, &layers)?;
         watch.lap(Phase::Gradients);
 
-        let (guard, guard_labels) = subject.measured_guard();
-        let guard_losses =
-            loss_statistics(network, &affine, guard, subject.guard_shape, guard_labels)?;
+        let guard_losses = match subject.wants(Phase::GuardGradients) {
+            true => {
+                let (guard, labels) = subject.measured_guard();
+                loss_statistics(network, &affine, guard, subject.guard_shape, labels)?
+            }
+            false => Vec::new(),
+        };
         watch.lap(Phase::GuardGradients);
 
         let clean = match subject.clean {
@@ -92,11 +96,16 @@ impl Statistics {
             .collect();
         watch.lap(Phase::Counterparts);
 
-        let guard = guard_probe(subject)?;
+        let mut guard = guard_probe(subject)?;
         watch.lap(Phase::Measured);
         let mut found = Vec::new();
         for (k, layer) in layers.into_iter().enumerate() {
-            let (first_order, log_condition) = estimate(subject, &layer, &guard, &mut watch)?;
+            if let Some(guard) = &mut guard {
+                guard.advance(network, &layer, MAX_MEMORY)?;
+                watch.lap(Phase::Measured);
+            }
+            let (first_order, log_condition) =
+                estimate(subject, &layer, guard.as_ref(), &mut watch)?;
             let (cosine_similarity, within_class_similarity, label_cka) = similarities[k];
             found.push(LayerStatistics {
                 layer,
@@ -108,7 +117,7 @@ impl Statistics {
                 gradient_norm: losses[k].gradient_norm,
                 contribution: losses[k].contribution,
                 weight_norm: weights[k],
-                guard_gradient_norm: guard_losses[k].gradient_norm,
+                guard_gradient_norm: guard_losses.get(k).map(|losses| losses.gradient_norm),
                 counterpart: counterparts.get(k).copied(),
                 first_order,
                 log_condition,

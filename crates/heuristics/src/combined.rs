@@ -9,8 +9,12 @@
 //! the ranks that brute force gives to the layers of other networks:
 //!
 //! ```text
-//! min_w  Σ_{sets, k} (q_k - Σ_h w_h (r_h(k) - ½) - ½)² + ridge · rows · ‖w‖²
+//! min_w  Σ_sets (v / n) Σ_k (q_k - Σ_h w_h (r_h(k) - ½) - ½)² + ridge · Σ_sets v · ‖w‖²
 //! ```
+//!
+//! with n layers and weight v of a set.
+
+use std::collections::BTreeSet;
 
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
@@ -19,9 +23,9 @@ use network::Network;
 
 use crate::HeuristicError;
 use crate::scores::by_name;
-use crate::statistics::Statistics;
+use crate::statistics::{Phase, Statistics};
 
-/// Penalty of weights, relative to the number of fitted layers.
+/// Penalty of weights, relative to the weight of the examples.
 const RIDGE: f64 = 0.01;
 
 /// The scores of the combined heuristics for the layers of one repair set, and how good the
@@ -32,6 +36,8 @@ pub struct Example {
     pub scores: Vec<Vec<Option<f64>>>,
     /// One number per layer, higher is better.
     pub quality: Vec<f64>,
+    /// How much the example counts, spread over its layers.
+    pub weight: f64,
 }
 
 /// A weighted sum of ranks.
@@ -44,12 +50,10 @@ pub struct Combination {
 }
 
 /// The weights that `cargo xtask targets layers` prints, fitted on all of its networks.
-const SHIPPED: [(&str, f64); 5] = [
-    ("first_order_cost", 0.259),
-    ("predicted_drawdown", 0.144),
-    ("conflict", 0.121),
-    ("gradient_norm", 0.206),
-    ("first", 0.356),
+const SHIPPED: [(&str, f64); 3] = [
+    ("typical_cost", 0.5),
+    ("measured_divergence", 0.25),
+    ("gradient_norm", 0.25),
 ];
 
 impl Combination {
@@ -65,6 +69,29 @@ impl Combination {
     /// The names of the shipped combination.
     pub fn shipped_names() -> [&'static str; SHIPPED.len()] {
         SHIPPED.map(|(name, _)| name)
+    }
+
+    /// The same scores, with these heuristics computed beside them: they get no weight.
+    pub fn beside<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        for name in names {
+            if !self.names.iter().any(|known| known == name) {
+                self.names.push(name.to_owned());
+                self.weights.push(0.0);
+            }
+        }
+        self
+    }
+
+    /// The parts of the shared pass that the heuristics read.
+    ///
+    /// # Errors
+    /// [`HeuristicError::Unknown`] for a name that is no heuristic.
+    pub fn phases(&self) -> Result<Vec<Phase>, HeuristicError> {
+        let mut phases = BTreeSet::new();
+        for name in &self.names {
+            phases.extend(by_name(name)?.phases());
+        }
+        Ok(phases.into_iter().collect())
     }
 
     /// The combined score of every layer of `network`, `None` for layers that cannot be repaired.
@@ -98,23 +125,24 @@ impl Combination {
     pub fn fit(names: &[&str], examples: &[Example]) -> Result<Self, HeuristicError> {
         let count = names.len();
         let (mut normal, mut right) = (Mat::<f64>::zeros(count, count), Mat::zeros(count, 1));
-        let mut rows = 0usize;
+        let mut total = 0.0;
         for example in examples {
             check(example, count)?;
+            total += example.weight;
+            let share = example.weight / example.quality.len().max(1) as f64;
             let features: Vec<Vec<f64>> = example.scores.iter().map(|s| ranks(s)).collect();
             let known: Vec<Option<f64>> = example.quality.iter().copied().map(Some).collect();
             for (k, quality) in ranks(&known).into_iter().enumerate() {
-                rows += 1;
                 for (i, a) in features.iter().enumerate() {
-                    right[(i, 0)] += (a[k] - 0.5) * (quality - 0.5);
+                    right[(i, 0)] += share * (a[k] - 0.5) * (quality - 0.5);
                     for (j, b) in features.iter().enumerate() {
-                        normal[(i, j)] += (a[k] - 0.5) * (b[k] - 0.5);
+                        normal[(i, j)] += share * (a[k] - 0.5) * (b[k] - 0.5);
                     }
                 }
             }
         }
         for i in 0..count {
-            normal[(i, i)] += RIDGE * rows.max(1) as f64;
+            normal[(i, i)] += RIDGE * f64::max(total, f64::MIN_POSITIVE);
         }
         let factor =
             Llt::new(normal.as_ref(), Side::Lower).map_err(|_| HeuristicError::Eigenvalues {
@@ -137,6 +165,7 @@ impl Combination {
         let example = Example {
             scores: scores.to_vec(),
             quality: vec![0.0; layers],
+            weight: 1.0,
         };
         check(&example, self.names.len())?;
         let mut sums = vec![0.0; layers];
@@ -209,6 +238,7 @@ mod tests {
                 some(&[2.0, 5.0, 1.0, 4.0, 3.0]),
             ],
             quality: quality.to_vec(),
+            weight: 1.0,
         };
         let fitted = Combination::fit(&["good", "noise"], &[example.clone(), example]).unwrap();
         assert!(
@@ -219,6 +249,7 @@ mod tests {
         let example = Example {
             scores: vec![some(&[5.0, 4.0, 3.0, 2.0, 1.0])],
             quality: vec![1.0, 2.0, 3.0, 4.0, 5.0],
+            weight: 1.0,
         };
         let fitted = Combination::fit(&["inverted"], &[example]).unwrap();
         assert!(fitted.weights[0] < -0.85, "{fitted:?}");
@@ -231,6 +262,7 @@ mod tests {
         let example = Example {
             scores: vec![some(&[1.0, 2.0])],
             quality: vec![1.0],
+            weight: 1.0,
         };
         assert!(Combination::fit(&["a"], std::slice::from_ref(&example)).is_err());
         assert!(Combination::fit(&["a", "b"], &[example]).is_err());

@@ -11,10 +11,57 @@
 //! averaged over the examples. Drawdown is what users lose and takes few values on a small set;
 //! the other two tell layers apart long before it does.
 
+use serde::{Deserialize, Serialize};
+
 use crate::HeuristicError;
 
+/// What changes for one example.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effect {
+    /// 1 when it was right and no longer is, -1 when it became right.
+    pub lost: f64,
+    /// Whether its class is another.
+    pub changed: bool,
+    /// KL(p ‖ q), in nats.
+    pub divergence: f64,
+}
+
+impl Effect {
+    /// Compares outputs (`examples x classes`, logits) before and after a repair.
+    ///
+    /// # Errors
+    /// [`HeuristicError::Count`] when the outputs are not one row per label.
+    pub fn of_each(
+        before: &[f64],
+        after: &[f64],
+        labels: &[usize],
+    ) -> Result<Vec<Self>, HeuristicError> {
+        let classes = before.len() / labels.len().max(1);
+        for outputs in [before, after] {
+            if outputs.len() != classes * labels.len() {
+                return Err(HeuristicError::Count {
+                    what: "outputs of the compared networks",
+                    expected: classes * labels.len(),
+                    got: outputs.len(),
+                });
+            }
+        }
+        let [before, after] = [before, after].map(|o| o.chunks_exact(classes.max(1)));
+        let pairs = before.zip(after).zip(labels);
+        let effect = |((p, q), &label): ((&[f64], &[f64]), &usize)| {
+            let (old, new) = (repair::largest(p), repair::largest(q));
+            Self {
+                lost: f64::from(u8::from(old == label)) - f64::from(u8::from(new == label)),
+                changed: old != new,
+                divergence: kl(p, q),
+            }
+        };
+        Ok(pairs.map(effect).collect())
+    }
+}
+
 /// Changes on a labelled set.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
     /// Number of examples.
     pub examples: usize,
@@ -27,53 +74,22 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Compares outputs (`examples x classes`, logits) before and after a repair.
-    ///
-    /// # Errors
-    /// [`HeuristicError::Count`] when the outputs are not one row per label.
-    pub fn between(
-        before: &[f64],
-        after: &[f64],
-        labels: &[usize],
-    ) -> Result<Self, HeuristicError> {
-        Ok(Self::with_divergences(before, after, labels)?.0)
-    }
-
-    /// The effects, and the divergence of every example.
-    pub(crate) fn with_divergences(
-        before: &[f64],
-        after: &[f64],
-        labels: &[usize],
-    ) -> Result<(Self, Vec<f64>), HeuristicError> {
-        let classes = before.len() / labels.len().max(1);
-        for outputs in [before, after] {
-            if outputs.len() != classes * labels.len() {
-                return Err(HeuristicError::Count {
-                    what: "outputs of the compared networks",
-                    expected: classes * labels.len(),
-                    got: outputs.len(),
-                });
-            }
+    /// The mean over some examples; zero without any.
+    pub fn mean<'a>(examples: impl IntoIterator<Item = &'a Effect>) -> Self {
+        let mut sum = Self::default();
+        for effect in examples {
+            sum.examples += 1;
+            sum.drawdown += effect.lost;
+            sum.changed += f64::from(u8::from(effect.changed));
+            sum.divergence += effect.divergence;
         }
-        let rows = before
-            .chunks_exact(classes.max(1))
-            .zip(after.chunks_exact(classes.max(1)));
-        let (mut lost, mut changed) = (0.0, 0usize);
-        let mut divergences = Vec::with_capacity(labels.len());
-        for ((p, q), &label) in rows.zip(labels) {
-            let (old, new) = (repair::largest(p), repair::largest(q));
-            lost += f64::from(u8::from(old == label)) - f64::from(u8::from(new == label));
-            changed += usize::from(old != new);
-            divergences.push(kl(p, q));
+        let count = sum.examples.max(1) as f64;
+        Self {
+            examples: sum.examples,
+            drawdown: 100.0 * sum.drawdown / count,
+            changed: 100.0 * sum.changed / count,
+            divergence: sum.divergence / count,
         }
-        let count = labels.len().max(1) as f64;
-        let effects = Self {
-            examples: labels.len(),
-            drawdown: 100.0 * lost / count,
-            changed: 100.0 * changed as f64 / count,
-            divergence: divergences.iter().sum::<f64>() / count,
-        };
-        Ok((effects, divergences))
     }
 }
 
@@ -98,13 +114,17 @@ fn log_sum_exp(logits: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
+    fn between(before: &[f64], after: &[f64], labels: &[usize]) -> Effects {
+        Effects::mean(&Effect::of_each(before, after, labels).unwrap())
+    }
+
     #[test]
     fn a_flip_from_right_to_wrong_is_lost_changed_and_diverges() {
         // log 3 apart: probabilities 3/4 and 1/4, swapped in the first example.
         let ln3 = 3f64.ln();
         let before = [ln3, 0.0, 0.0, ln3];
         let after = [0.0, ln3, 0.0, ln3];
-        let effects = Effects::between(&before, &after, &[0, 1]).unwrap();
+        let effects = between(&before, &after, &[0, 1]);
         assert_eq!((effects.drawdown, effects.changed), (50.0, 50.0));
         // KL((3/4, 1/4) ‖ (1/4, 3/4)) = ½ ln 3, over two examples.
         assert!((effects.divergence - ln3 / 4.0).abs() < 1e-12);
@@ -112,14 +132,14 @@ mod tests {
 
     #[test]
     fn shifted_logits_are_the_same_distribution() {
-        let effects = Effects::between(&[1.0, 2.0, 3.0], &[11.0, 12.0, 13.0], &[0]).unwrap();
+        let effects = between(&[1.0, 2.0, 3.0], &[11.0, 12.0, 13.0], &[0]);
         assert_eq!((effects.drawdown, effects.changed), (0.0, 0.0));
         assert!(effects.divergence < 1e-12);
     }
 
     #[test]
     fn outputs_of_another_number_of_examples_are_refused() {
-        assert!(Effects::between(&[0.0; 4], &[0.0; 2], &[0, 1]).is_err());
-        assert_eq!(Effects::between(&[], &[], &[]).unwrap(), Effects::default());
+        assert!(Effect::of_each(&[0.0; 4], &[0.0; 2], &[0, 1]).is_err());
+        assert_eq!(between(&[], &[], &[]), Effects::default());
     }
 }

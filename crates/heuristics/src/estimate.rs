@@ -19,17 +19,20 @@ const CHUNK: usize = 4;
 /// Size of an eigenvalue, relative to the largest, below which it counts as this.
 const EIGENVALUE_FLOOR: f64 = 1e-15;
 
-/// The guard inputs at which repairs are measured.
-pub(crate) fn guard_probe<'a>(subject: &Subject<'a>) -> Result<Probe<'a>, HeuristicError> {
+/// The guard inputs at which repairs are measured, if that is wanted.
+pub(crate) fn guard_probe<'a>(subject: &Subject<'a>) -> Result<Option<Probe<'a>>, HeuristicError> {
+    if !subject.wants(Phase::Measured) {
+        return Ok(None);
+    }
     let (inputs, labels) = subject.measured_guard();
-    Probe::of(subject.network, inputs, subject.guard_shape, labels)
+    Probe::of(subject.network, inputs, subject.guard_shape, labels).map(Some)
 }
 
 /// The first-order repair of `layer`, if it has a finite cost, and log₁₀ cond(K).
 pub(crate) fn estimate(
     subject: &Subject<'_>,
     layer: &Layer,
-    guard: &Probe<'_>,
+    guard: Option<&Probe<'_>>,
     watch: &mut Stopwatch,
 ) -> Result<(Option<FirstOrderStatistics>, f64), HeuristicError> {
     let layers = std::slice::from_ref(layer);
@@ -40,15 +43,16 @@ pub(crate) fn estimate(
     watch.lap(Phase::FirstOrder);
     // An infinite cost comes with no change: its other numbers would look like the best.
     let statistics = if found.cost.is_finite() {
-        let broken_pieces = broken_pieces(&suffix, &found.change)?;
-        watch.lap(Phase::Pattern);
-        let moved = suffix.at(Some(&found.change))?;
-        let measured = Measured {
-            guard: guard.effects(moved.network())?,
-            efficacy: efficacy(&suffix, &moved, subject.set)?,
+        let broken_pieces = match subject.wants(Phase::Pattern) {
+            true => broken_pieces(&suffix, &found.change)?,
+            false => None,
         };
+        watch.lap(Phase::Pattern);
+        let measure = |guard| measure(&suffix, &found.change, subject.set, guard);
+        let measured = guard.map(measure).transpose()?;
         Some(FirstOrderStatistics {
             cost: found.cost,
+            typical_cost: median(found.alone),
             guard_change,
             broken_pieces,
             measured,
@@ -62,17 +66,39 @@ pub(crate) fn estimate(
     Ok((statistics, log_condition))
 }
 
-/// Share of the points that meet their specification at `state`.
-fn efficacy(suffix: &Suffix<'_>, state: &State, set: &RepairSet) -> Result<f64, HeuristicError> {
-    let outputs = suffix.outputs(state, Mode::Free)?;
-    let classes = (outputs.len() / set.len().max(1)).max(1);
-    let points = set.points.iter().zip(outputs.chunks_exact(classes));
-    let met = points.filter(|(inequalities, y)| {
-        let mut slacks = inequalities.iter().map(|inequality| inequality.slack(y));
-        // A step that the network follows to first order lands on the bound.
-        slacks.all(|slack| slack >= -LANDING)
-    });
-    Ok(met.count() as f64 / set.len().max(1) as f64)
+/// The network with a change in place, at guard inputs and at the repair points.
+fn measure(
+    suffix: &Suffix<'_>,
+    change: &Change,
+    set: &RepairSet,
+    guard: &Probe<'_>,
+) -> Result<Measured, HeuristicError> {
+    let moved = suffix.at(Some(change))?;
+    let violations = |state: &State| -> Result<Vec<f64>, HeuristicError> {
+        let outputs = suffix.outputs(state, Mode::Free)?;
+        let classes = (outputs.len() / set.len().max(1)).max(1);
+        let points = set.points.iter().zip(outputs.chunks_exact(classes));
+        let worst = points.map(|(inequalities, y)| {
+            let slacks = inequalities.iter().map(|inequality| inequality.slack(y));
+            slacks.fold(0.0, |worst: f64, slack| worst.max(-slack))
+        });
+        Ok(worst.collect())
+    };
+    let (before, after) = (violations(&suffix.at(None)?)?, violations(&moved)?);
+    // A step that the network follows to first order lands on the bound.
+    let met = after.iter().filter(|&&violation| violation <= LANDING);
+    let [sum_before, sum_after] = [&before, &after].map(|v| v.iter().sum::<f64>());
+    Ok(Measured {
+        guard: guard.effects(moved.network())?,
+        efficacy: met.count() as f64 / set.len().max(1) as f64,
+        progress: 1.0 - sum_after / sum_before.max(f64::MIN_POSITIVE),
+    })
+}
+
+/// The middle one of some numbers, the larger of two; 0 without any.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Σ tr(G Δ A Δᵀ) over the groups, the undamped guard metric of a change.

@@ -20,6 +20,9 @@
 //! assert!(by_name("tea_leaves").unwrap_err().to_string().contains("gradient_norm"));
 //! ```
 //!
+//! One heuristic is not enough: [`Combination`] adds the ranks of several, and [`auto()`] goes on
+//! from there with repairs of a few points, then of all, within a budget of time.
+//!
 //! Which points: [`profile`] says what kind of a repair set it is, [`samplers`] draw one from a
 //! pool, and [`suggest_drop()`] names the points that cost a repair most.
 //!
@@ -44,9 +47,11 @@ mod similarity;
 mod statistics;
 mod suggest_drop;
 
-pub use auto::{Attempt, Choice, PILOT_POINTS, Pilot, Question, WORTH, auto};
+pub use auto::{
+    Attempt, Choice, PRIOR_POINTS, Pilot, PilotEnd, Prior, Question, SKETCH, WORTH, auto,
+};
 pub use combined::{Combination, Example};
-pub use effects::Effects;
+pub use effects::{Effect, Effects};
 pub use error::HeuristicError;
 pub use probe::{Probe, Trial};
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use data::Dataset;
-use network::Network;
-use repair::{Options, Outcome, Problem, Repair, repair};
+use network::{Layer, Network};
+use repair::{Behind, Options, Outcome, Problem, Repair, repair};
 
 use crate::HeuristicError;
-use crate::effects::Effects;
+use crate::effects::{Effect, Effects};
 
 /// Labelled examples, and what the original network says to them.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Probe<'a> {
     shape: &'a [usize],
     labels: &'a [usize],
     before: Vec<f64>,
+    /// The examples at the layer up to which they have run.
+    behind: Behind<'a>,
 }
 
 impl<'a> Probe<'a> {
@@ -34,25 +36,47 @@ impl<'a> Probe<'a> {
         shape: &'a [usize],
         labels: &'a [usize],
     ) -> Result<Self, HeuristicError> {
+        let behind = Behind::new(network, inputs, shape)?;
         Ok(Self {
-            before: repair::outputs(network, inputs, shape)?,
+            before: behind.outputs(network)?,
             inputs,
             shape,
             labels,
+            behind,
         })
     }
 
-    /// The first `count` of the examples.
-    pub fn first(&self, count: usize) -> Self {
+    /// The first `count` of the examples, in front of the network.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn first(&self, network: &Network, count: usize) -> Result<Self, HeuristicError> {
         let count = count.min(self.labels.len());
         let classes = self.before.len() / self.labels.len().max(1);
         let example: usize = self.shape.iter().product();
-        Self {
-            inputs: &self.inputs[..count * example],
+        let inputs = &self.inputs[..count * example];
+        Ok(Self {
+            inputs,
             shape: self.shape,
             labels: &self.labels[..count],
             before: self.before[..count * classes].to_vec(),
-        }
+            behind: Behind::new(network, inputs, self.shape)?,
+        })
+    }
+
+    /// Runs the examples on to a layer, as [`Behind::advance`]: from now on only networks that
+    /// differ from the layer on can be compared.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn advance(
+        &mut self,
+        network: &Network,
+        layer: &Layer,
+        memory: usize,
+    ) -> Result<(), HeuristicError> {
+        self.behind.advance(network, layer, memory)?;
+        Ok(())
     }
 
     /// How another network differs from the original one.
@@ -60,13 +84,15 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// As [`Probe::new`].
     pub fn effects(&self, network: &Network) -> Result<Effects, HeuristicError> {
-        Ok(self.compare(network)?.0)
+        Ok(Effects::mean(&self.compare(network)?))
     }
 
-    /// The effects, and the divergence of every example.
-    fn compare(&self, network: &Network) -> Result<(Effects, Vec<f64>), HeuristicError> {
-        let after = repair::outputs(network, self.inputs, self.shape)?;
-        Effects::with_divergences(&self.before, &after, self.labels)
+    /// The same for every example.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn compare(&self, network: &Network) -> Result<Vec<Effect>, HeuristicError> {
+        Effect::of_each(&self.before, &self.behind.outputs(network)?, self.labels)
     }
 }
 
@@ -77,8 +103,8 @@ pub struct Trial {
     pub outcome: Outcome,
     /// On a probe; of a repair.
     pub effects: Option<Effects>,
-    /// The divergence of every example of the probe; empty unless repaired.
-    pub divergences: Vec<f64>,
+    /// On every example of the probe; empty unless repaired.
+    pub each: Vec<Effect>,
     /// Seconds of both.
     pub seconds: f64,
 }
@@ -95,15 +121,14 @@ impl Trial {
     ) -> Result<Self, HeuristicError> {
         let start = Instant::now();
         let outcome = repair(problem, options)?;
-        let compared = match &outcome {
+        let each = match &outcome {
             Outcome::Repaired(repair) => Some(probe.compare(&loaded(problem.network, repair)?)?),
             _ => None,
         };
-        let (effects, divergences) = compared.unzip();
         Ok(Self {
             outcome,
-            effects,
-            divergences: divergences.unwrap_or_default(),
+            effects: each.as_ref().map(Effects::mean),
+            each: each.unwrap_or_default(),
             seconds: start.elapsed().as_secs_f64(),
         })
     }

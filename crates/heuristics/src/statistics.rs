@@ -24,13 +24,23 @@ pub struct Subject<'a> {
     pub damping: f64,
     /// The clean version of each repair input (`points x example`), if there is one.
     pub clean: Option<&'a [f32]>,
+    /// The parts of the pass that are wanted; others are made only where they cost little.
+    pub phases: &'a [Phase],
+    /// The most guard inputs at which losses and first-order repairs are measured; [`MEASURED`]
+    /// by default.
+    pub measured: usize,
 }
 
 impl<'a> Subject<'a> {
-    /// The first [`MEASURED`] guard inputs and their labels.
+    /// Whether a part of the pass is asked for.
+    pub(crate) fn wants(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// The guard inputs at which something is measured, and their labels.
     pub(crate) fn measured_guard(&self) -> (&'a [f32], &'a [usize]) {
         let (inputs, labels) = self.guard;
-        let labels = &labels[..labels.len().min(MEASURED)];
+        let labels = &labels[..labels.len().min(self.measured)];
         let example: usize = self.guard_shape.iter().product();
         (&inputs[..labels.len() * example], labels)
     }
@@ -58,6 +68,21 @@ pub enum Phase {
     Pattern,
     /// Eigenvalues of the first-order kernels.
     Conditioning,
+}
+
+impl Phase {
+    /// Every part.
+    pub const ALL: [Self; 9] = [
+        Self::Activations,
+        Self::Similarity,
+        Self::Gradients,
+        Self::GuardGradients,
+        Self::Counterparts,
+        Self::FirstOrder,
+        Self::Measured,
+        Self::Pattern,
+        Self::Conditioning,
+    ];
 }
 
 /// Statistics of all layers.
@@ -92,8 +117,8 @@ pub struct LayerStatistics {
     pub contribution: f64,
     /// ‖W‖_F.
     pub weight_norm: f64,
-    /// ‖∂L/∂W‖_F on at most [`MEASURED`] guard inputs.
-    pub guard_gradient_norm: f64,
+    /// ‖∂L/∂W‖_F on at most [`Subject::measured`] guard inputs, if wanted.
+    pub guard_gradient_norm: Option<f64>,
     /// Distance to the clean counterparts, if there are any.
     pub counterpart: Option<Counterpart>,
     /// The first-order repair; `None` when there is none of finite cost.
@@ -119,26 +144,30 @@ pub struct FirstOrderStatistics {
     /// ½‖Δ‖² in the damped metric, the objective of the specification rows alone,
     /// with the penalty of the slightly elastic rows.
     pub cost: f64,
+    /// The median over the points of the cost of the tightest row of one alone.
+    pub typical_cost: f64,
     /// E‖Δy‖² on the guard set, to first order: tr(G Δ A Δᵀ), undamped.
     pub guard_change: f64,
     /// Share of the linear pieces behind the layer that the repair points leave
     /// under Δ: 0 behind the last layer; `None` when a smooth activation lies
-    /// behind the layer, where there is no pattern to freeze.
+    /// behind the layer, where there is no pattern to freeze, or when it is not wanted.
     pub broken_pieces: Option<f64>,
-    /// What the network does with Δ in place, without another step.
-    pub measured: Measured,
+    /// What the network does with Δ in place, without another step, if wanted.
+    pub measured: Option<Measured>,
 }
 
 /// The real network after a first-order repair.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// On at most [`MEASURED`] guard inputs.
+    /// On at most [`Subject::measured`] guard inputs.
     pub guard: Effects,
     /// Share of the repair points that meet their specification, in [0, 1].
     pub efficacy: f64,
+    /// Share of the points' violations that is gone: at most 1, negative when they have grown.
+    pub progress: f64,
 }
 
-/// Guard inputs at which losses and first-order repairs are measured.
+/// Default of [`Subject::measured`].
 pub const MEASURED: usize = 64;
 
 impl Statistics {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use data::{Corruption, Dataset, Splits};
-use heuristics::{Statistics, Subject};
+use heuristics::{MEASURED, Phase, Statistics, Subject};
 use network::{Checkpoint, Device, Network, Precision};
 use repair::{GuardMoments, Method, Objective, RepairSet};
 
@@ -226,6 +226,8 @@ impl Laboratory {
             moments: &specimen.moments,
             damping: repair::DAMPING,
             clean: clean.as_deref(),
+            phases: &Phase::ALL,
+            measured: MEASURED,
         };
         let statistics = Statistics::collect(&subject, set.seed)?;
         let mut records = Vec::new();
@@ -241,7 +243,7 @@ impl Laboratory {
                 continue;
             };
             let mut seconds = statistics.seconds_of(heuristic.phases());
-            if heuristic.phases().contains(&heuristics::Phase::FirstOrder) {
+            if heuristic.phases().contains(&Phase::FirstOrder) {
                 seconds += specimen.moments_seconds;
             }
             records.push(SelectionRecord {

@@ -37,12 +37,15 @@ pub struct RankArguments {
     /// Accuracy on --similar that one point lost on --clean is worth, in points
     #[arg(long, value_name = "POINTS", default_value_t = WORTH, value_parser = fixed_margin)]
     pub worth: f64,
-    /// Time for repairs, e.g. 90s or 2m; 0 for scores alone
+    /// Time for scores and repairs, e.g. 90s or 2m; 0 for scores alone
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget)]
     pub budget: Duration,
     /// By how much the right output must exceed every other one
     #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = fixed_margin)]
     pub margin: f64,
+    /// Compute every heuristic, not only those that the recommendation reads
+    #[arg(long)]
+    pub all_scores: bool,
     /// The most layers that the tables show
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,

@@ -13,10 +13,8 @@ mod summary;
 use std::time::Instant;
 
 use data::Dataset;
-use heuristics::{
-    Choice, Combination, HeuristicError, Probe, Question, Statistics, Subject as Scored, auto,
-};
-use repair::{DAMPING, GuardMoments, Options, RepairSet};
+use heuristics::{Choice, Combination, HeuristicError, Prior, Probe, Question, auto};
+use repair::Options;
 
 pub use arguments::RankArguments;
 
@@ -26,9 +24,6 @@ use crate::repair_command::sets::PointSet;
 use crate::repair_command::subject::Subject;
 use crate::store::write_json;
 use summary::Ranking;
-
-/// Points from which layers are scored.
-const SCORED_POINTS: usize = 32;
 
 /// What a ranking came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,39 +60,22 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
         Some(clean) => (guard.set.dataset, clean.set.dataset),
         None => halves(&guard.set.dataset)?,
     };
-    let read_seconds = start.elapsed().as_secs_f64();
-    let layers = repair::repairable(&subject.network);
-    let what = || "the layers".to_owned();
-    let moments = GuardMoments::collect(&subject.network, &guard.inputs, &guard.shape, &layers);
-    let moments = moments.map_err(analysis(what))?;
-    let moments_seconds = start.elapsed().as_secs_f64() - read_seconds;
     let set = &points.set.dataset;
-    let statistics =
-        score(&subject, set, &guard, &moments, arguments.margin).map_err(analysis(what))?;
-    let prior = Combination::shipped().prior(&subject.network, &statistics);
-    let prior = prior.map_err(analysis(what))?;
-    let score_seconds = start.elapsed().as_secs_f64() - read_seconds - moments_seconds;
-
-    let choice = match arguments.budget.is_zero() {
-        true => None,
-        false => {
-            let selection = Selection {
-                clean: &clean,
-                similar: similar.as_ref().map(|similar| &similar.set.dataset),
-            };
-            let choice = choose(arguments, &subject, set, selection, &moments, &prior);
-            Some(choice.map_err(analysis(what))?)
-        }
+    let selection = Selection {
+        clean: &clean,
+        similar: similar.as_ref().map(|similar| &similar.set.dataset),
     };
+    let answer = answer(arguments, &subject, set, &guard, selection);
+    let (prior, choice) = answer.map_err(analysis(|| "the layers".to_owned()))?;
     let ranking = Ranking {
         network: subject.path.display().to_string(),
         repair: points.path.display().to_string(),
         points: set.len(),
         guard: guard.len(),
         selection: clean.len(),
-        moments_seconds,
-        score_seconds,
-        layers: summary::scored(&statistics, &prior),
+        moments_seconds: prior.moments_seconds,
+        score_seconds: prior.score_seconds,
+        layers: summary::scored(&prior),
         choice: choice
             .as_ref()
             .map(|choice| summary::chosen(&subject.network, choice)),
@@ -106,10 +84,8 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     if let Some(path) = &arguments.report {
         write_json(path, &ranking)?;
     }
-    let best = choice.as_ref().and_then(|choice| {
-        let attempt = &choice.attempts[choice.best?];
-        attempt.trial.repair()
-    });
+    let kept = choice.as_ref().and_then(Choice::kept);
+    let best = kept.and_then(|attempt| attempt.trial.repair());
     if let (Some(path), Some(repair)) = (&arguments.out, best) {
         let what = || format!("repaired network {}", path.display());
         repair.checkpoint.write(path).map_err(prepare(what))?;
@@ -135,42 +111,20 @@ fn halves(set: &Dataset) -> Result<(Dataset, Dataset)> {
     Ok((half(0)?, half(1)?))
 }
 
-/// All scores of all layers, from some of the points.
-fn score(
-    subject: &Subject,
-    points: &Dataset,
-    guard: &Dataset,
-    moments: &GuardMoments,
-    margin: f64,
-) -> Result<Statistics, HeuristicError> {
-    let set = RepairSet::argmax(points, margin)?.thinned(SCORED_POINTS)?;
-    let scored = Scored {
-        network: &subject.network,
-        set: &set,
-        guard: (&guard.inputs, &guard.labels),
-        guard_shape: &guard.shape,
-        moments,
-        damping: DAMPING,
-        clean: None,
-    };
-    Statistics::collect(&scored, 0)
-}
-
 /// The examples that decide.
 struct Selection<'a> {
     clean: &'a Dataset,
     similar: Option<&'a Dataset>,
 }
 
-/// Repairs within the budget.
-fn choose(
+/// The layers by their scores, and after repairs within the budget, if there is one.
+fn answer(
     arguments: &RankArguments,
     subject: &Subject,
     points: &Dataset,
+    guard: &Dataset,
     Selection { clean, similar }: Selection<'_>,
-    moments: &GuardMoments,
-    prior: &[Option<f64>],
-) -> Result<Choice, HeuristicError> {
+) -> Result<(Prior, Option<Choice>), HeuristicError> {
     let network = &subject.network;
     let similar = similar.map(|set| Probe::new(network, set)).transpose()?;
     let question = Question {
@@ -178,12 +132,20 @@ fn choose(
         checkpoint: &subject.checkpoint,
         points,
         margin: arguments.margin,
-        moments,
+        guard,
         clean: &Probe::new(network, clean)?,
         similar: similar.as_ref(),
         worth: arguments.worth,
+        prior: &match arguments.all_scores {
+            true => Combination::shipped().beside(heuristics::ALL.iter().map(|h| h.name())),
+            false => Combination::shipped(),
+        },
         options: &Options::default(),
         budget: arguments.budget,
     };
-    auto(&question, prior)
+    if arguments.budget.is_zero() {
+        return Ok((Prior::new(&question)?, None));
+    }
+    let choice = auto(&question)?;
+    Ok((choice.prior.clone(), Some(choice)))
 }

@@ -1,6 +1,6 @@
 //! What is printed and written about the layers.
 
-use heuristics::{ALL, Attempt, Choice, Statistics};
+use heuristics::{ALL, Attempt, Choice, PRIOR_POINTS, Prior, SKETCH};
 use network::Network;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub(super) struct Ranking {
     pub(super) points: usize,
     pub(super) guard: usize,
     pub(super) selection: usize,
-    /// Guard moments of all layers.
+    /// Guard moments of all layers, from some of the guard inputs.
     pub(super) moments_seconds: f64,
     pub(super) score_seconds: f64,
     pub(super) layers: Vec<ScoredLayer>,
@@ -68,7 +68,8 @@ struct AttemptRow {
 }
 
 /// The layers, those of the highest combined score first.
-pub(super) fn scored(statistics: &Statistics, prior: &[Option<f64>]) -> Vec<ScoredLayer> {
+pub(super) fn scored(prior: &Prior) -> Vec<ScoredLayer> {
+    let statistics = &prior.statistics;
     let by_heuristic: Vec<_> = ALL
         .iter()
         .map(|h| (h.name(), h.scores(statistics)))
@@ -78,7 +79,7 @@ pub(super) fn scored(statistics: &Statistics, prior: &[Option<f64>]) -> Vec<Scor
         .map(|(k, layer)| ScoredLayer {
             name: layer.layer.name.clone(),
             kind: layer.layer.kind.name(),
-            combined: prior.get(layer.layer.index).copied().flatten(),
+            combined: prior.scores.get(layer.layer.index).copied().flatten(),
             scores: by_heuristic
                 .iter()
                 .map(|(name, scores)| (*name, scores[k]))
@@ -110,7 +111,7 @@ pub(super) fn chosen(network: &Network, choice: &Choice) -> Chosen {
             changed: effects.map(|e| e.changed),
             divergence: effects.map(|e| e.divergence),
             generalization: attempt.similar.map(|e| 0.0 - e.drawdown),
-            seconds: attempt.trial.seconds,
+            seconds: attempt.seconds,
         }
     };
     Chosen {
@@ -126,10 +127,13 @@ impl Ranking {
     pub(super) fn text(&self, top: usize) -> String {
         let mut lines = vec![
             format!(
-                "scored: {} layers in {:.1} s, after {:.1} s of guard moments ({} guard inputs, {} to compare on)",
+                "scored: {} layers in {:.1} s, {:.1} s of it guard moments, from {} of {} points and {} of {} guard inputs; {} clean inputs to compare on",
                 self.layers.len(),
-                self.score_seconds,
+                self.moments_seconds + self.score_seconds,
                 self.moments_seconds,
+                self.points.min(PRIOR_POINTS),
+                self.points,
+                self.guard.min(SKETCH),
                 self.guard,
                 self.selection
             ),
@@ -142,9 +146,9 @@ impl Ranking {
 
     fn score_table(&self, top: usize) -> String {
         let columns = [
+            "typical_cost",
             "first_order_cost",
             "measured_divergence",
-            "first_step_efficacy",
             "gradient_norm",
         ];
         let mut shown = table(&[

@@ -70,7 +70,10 @@ fn the_recommended_attempt_does_least_harm_and_is_the_network_that_is_written() 
 fn without_a_budget_every_layer_has_every_score_and_nothing_is_repaired() {
     let folder = Folder::new();
     let report = folder.path("report.json");
-    let (said, _) = expect(&rank(&["--budget", "0", "--report", &report]), 0);
+    let (said, _) = expect(
+        &rank(&["--budget", "0", "--all-scores", "--report", &report]),
+        0,
+    );
     assert!(
         said.contains("scored: 3 layers") && !said.contains("recommended"),
         "{said}"

@@ -11,5 +11,5 @@ pub(super) const HEURISTIC: LayerHeuristic = LayerHeuristic {
     formula: "share of the repair points that meet their specification under the first-order repair",
     source: "the ratio of actual to predicted reduction of a trust-region method",
     phases: &[Phase::FirstOrder, Phase::Measured],
-    rule: Rule::Layer(|layer| layer.first_order.map(|repair| repair.measured.efficacy)),
+    rule: Rule::Layer(|layer| Some(layer.first_order?.measured?.efficacy)),
 };

@@ -11,5 +11,5 @@ pub(super) const HEURISTIC: LayerHeuristic = LayerHeuristic {
     formula: "‖∂L/∂W‖_F on the repair set / ‖∂L/∂W‖_F on the guard set",
     source: "contrast of failing and passing inputs, as in fault localisation",
     phases: &[Phase::Gradients, Phase::GuardGradients],
-    rule: Rule::Layer(|layer| ratio(layer.gradient_norm, layer.guard_gradient_norm)),
+    rule: Rule::Layer(|layer| ratio(layer.gradient_norm, layer.guard_gradient_norm?)),
 };

@@ -11,9 +11,5 @@ pub(super) const HEURISTIC: LayerHeuristic = LayerHeuristic {
     formula: "-E KL(softmax y ‖ softmax y_Δ) on guard inputs, Δ the first-order repair",
     source: "the first-order repair, evaluated instead of predicted",
     phases: &[Phase::FirstOrder, Phase::Measured],
-    rule: Rule::Layer(|layer| {
-        layer
-            .first_order
-            .map(|repair| -repair.measured.guard.divergence)
-    }),
+    rule: Rule::Layer(|layer| Some(-layer.first_order?.measured?.guard.divergence)),
 };

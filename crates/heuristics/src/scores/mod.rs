@@ -9,6 +9,7 @@ mod conflict;
 mod contribution;
 mod first_order_cost;
 mod first_step_efficacy;
+mod first_step_progress;
 mod gradient_norm;
 mod gradient_ratio;
 mod measured_divergence;
@@ -19,6 +20,7 @@ mod relative_gradient_norm;
 mod similarity_cka;
 mod similarity_cosine;
 mod similarity_within;
+mod typical_cost;
 
 use crate::HeuristicError;
 use crate::statistics::{LayerStatistics, Phase, Statistics};
@@ -74,11 +76,13 @@ impl LayerHeuristic {
 }
 
 /// Every heuristic, in the order of the documentation.
-pub static ALL: [LayerHeuristic; 23] = [
+pub static ALL: [LayerHeuristic; 25] = [
     first_order_cost::HEURISTIC,
+    typical_cost::HEURISTIC,
     predicted_drawdown::HEURISTIC,
     measured_divergence::HEURISTIC,
     first_step_efficacy::HEURISTIC,
+    first_step_progress::HEURISTIC,
     pattern_slack::HEURISTIC,
     conflict::HEURISTIC,
     activation_magnitude::HEURISTIC,

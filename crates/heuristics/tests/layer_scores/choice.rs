@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use data::Dataset;
-use heuristics::{Choice, HeuristicError, Probe, Question, WORTH, auto};
+use heuristics::{Choice, Combination, HeuristicError, Probe, Question, WORTH, auto};
 use network::{Activation, mlp};
 use repair::{Method, Options};
 
@@ -26,13 +26,22 @@ fn dataset(inputs: Vec<f32>, labels: Vec<usize>) -> Dataset {
     }
 }
 
+/// A prior of one heuristic.
+fn alone(name: &str) -> Combination {
+    Combination {
+        names: vec![name.to_owned()],
+        weights: vec![1.0],
+    }
+}
+
 fn choose(
     fixture: &Fixture,
     similar: Option<&Dataset>,
     budget: Duration,
-    prior: &[Option<f64>],
+    prior: &Combination,
 ) -> Result<Choice, HeuristicError> {
     let points = dataset(fixture.set.inputs.clone(), LABELS.to_vec());
+    let guard = dataset(fixture.guard.clone(), fixture.guard_labels.clone());
     let clean = dataset(numbers(50 * 4, 3), (0..50).map(|i| i % 3).collect());
     let similar = similar.map(|set| Probe::new(&fixture.network, set).unwrap());
     let question = Question {
@@ -40,23 +49,28 @@ fn choose(
         checkpoint: &fixture.checkpoint,
         points: &points,
         margin: 0.1,
-        moments: &fixture.moments(),
+        guard: &guard,
         clean: &Probe::new(&fixture.network, &clean).unwrap(),
         similar: similar.as_ref(),
         worth: WORTH,
+        prior,
         options: &Options::default(),
         budget,
     };
-    auto(&question, prior)
+    auto(&question)
 }
-
-const EQUAL: [Option<f64>; 3] = [Some(0.0); 3];
 
 #[test]
 fn what_is_kept_repairs_all_points_and_does_least_harm() {
     for activation in [Activation::Relu, Activation::Gelu] {
         let fixture = fixture(activation);
-        let choice = choose(&fixture, None, Duration::from_secs(60), &EQUAL).unwrap();
+        let choice = choose(
+            &fixture,
+            None,
+            Duration::from_secs(60),
+            &Combination::shipped(),
+        )
+        .unwrap();
         assert_eq!(choice.pilots.len(), 3);
         let mut ranking = choice.ranking.clone();
         ranking.sort_unstable();
@@ -80,7 +94,13 @@ fn what_is_kept_repairs_all_points_and_does_least_harm() {
 fn examples_like_the_repaired_ones_are_weighed_against_clean_ones() {
     let fixture = fixture(Activation::Relu);
     let similar = dataset(numbers(40 * 4, 9), (0..40).map(|i| LABELS[i % 3]).collect());
-    let choice = choose(&fixture, Some(&similar), Duration::from_secs(60), &EQUAL).unwrap();
+    let choice = choose(
+        &fixture,
+        Some(&similar),
+        Duration::from_secs(60),
+        &Combination::shipped(),
+    )
+    .unwrap();
     let merit = |i: usize| {
         let attempt = &choice.attempts[i];
         let gained = -attempt.similar?.drawdown;
@@ -99,27 +119,51 @@ fn examples_like_the_repaired_ones_are_weighed_against_clean_ones() {
 #[test]
 fn without_time_for_pilots_the_prior_decides_where_it_is_tried() {
     let fixture = fixture(Activation::Relu);
-    let prior = [Some(0.1), None, Some(0.7)];
-    let choice = choose(&fixture, None, Duration::ZERO, &prior).unwrap();
-    assert_eq!(choice.ranking[choice.pilots.len()..].first(), Some(&2));
-    assert_eq!(choice.attempts.len(), 1);
-    assert_eq!(choice.attempts[0].layers, [2]);
+    for (prior, order) in [("last", [2, 1, 0]), ("first", [0, 1, 2])] {
+        let choice = choose(&fixture, None, Duration::ZERO, &alone(prior)).unwrap();
+        assert!(choice.pilots.is_empty());
+        assert_eq!(choice.ranking, order);
+        assert_eq!(choice.attempts.len(), 1);
+        assert_eq!(choice.attempts[0].layers, order[..1]);
+    }
 }
 
 #[test]
-fn a_prior_of_another_network_is_refused() {
+fn a_repair_has_its_own_time_when_the_budget_is_spent() {
+    let fixture = fixture(Activation::Relu);
+    let choice = |time_limit| {
+        let points = dataset(fixture.set.inputs.clone(), LABELS.to_vec());
+        let guard = dataset(fixture.guard.clone(), fixture.guard_labels.clone());
+        let question = Question {
+            network: &fixture.network,
+            checkpoint: &fixture.checkpoint,
+            points: &points,
+            margin: 0.1,
+            guard: &guard,
+            clean: &Probe::new(&fixture.network, &guard).unwrap(),
+            similar: None,
+            worth: WORTH,
+            prior: &alone("last"),
+            options: &Options {
+                time_limit,
+                ..Options::default()
+            },
+            budget: Duration::ZERO,
+        };
+        auto(&question).unwrap()
+    };
+    assert!(choice(None).kept().is_none());
+    let kept = choice(Some(Duration::from_secs(60)));
+    assert_eq!(kept.kept().unwrap().layers, [2]);
+}
+
+#[test]
+fn a_prior_with_an_unknown_heuristic_is_refused() {
     let refused = choose(
         &fixture(Activation::Relu),
         None,
         Duration::ZERO,
-        &EQUAL[..2],
+        &alone("tea_leaves"),
     );
-    assert!(matches!(
-        refused,
-        Err(HeuristicError::Count {
-            expected: 3,
-            got: 2,
-            ..
-        })
-    ));
+    assert!(matches!(refused, Err(HeuristicError::Unknown { .. })));
 }

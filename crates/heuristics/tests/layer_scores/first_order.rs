@@ -166,6 +166,38 @@ fn a_layer_that_no_output_depends_on_is_never_picked() {
 }
 
 #[test]
+fn the_typical_cost_of_one_point_is_the_cost_and_one_out_of_reach_does_not_change_it() {
+    // y = relu(x): two of the points move both units, the third has them dead.
+    let identity: &[&[f32]] = &[&[1.0, 0.0], &[0.0, 1.0]];
+    let inputs = [2.0, 1.0, 2.0, 1.5, -1.0, -1.0];
+    let at = |points: usize, labels: &[usize]| {
+        let fixture = Fixture::new(relu(&[identity, identity]), &inputs[..2 * points], labels);
+        let statistics = fixture.statistics();
+        let score = |name| known(scores(&statistics, name))[0];
+        (score("typical_cost"), score("first_order_cost"))
+    };
+    // One inequality, so that there is nothing but its elastic slack between the two.
+    let (typical, cost) = at(1, &[1]);
+    assert!(typical < 0.0);
+    assert_close(&[cost], &[typical], 1e-3);
+    let (typical, cost) = at(3, &[1, 1, 1]);
+    assert!(
+        typical.is_finite() && cost < 100.0 * typical,
+        "{typical}, {cost}"
+    );
+}
+
+#[test]
+fn a_network_that_is_affine_in_a_layer_goes_all_the_way_with_its_first_step() {
+    for activation in [Activation::Relu, Activation::Gelu] {
+        let fixture = fixture(activation);
+        let progress = known(fixture.scores("first_step_progress"));
+        assert_close(&progress[2..], &[1.0], 0.01);
+        assert!(progress.iter().all(|&share| share <= 1.0), "{progress:?}");
+    }
+}
+
+#[test]
 fn points_that_are_right_by_the_margin_cost_nothing() {
     let identity: &[&[f32]] = &[&[1.0, 0.0], &[0.0, 1.0]];
     let fixture = Fixture::new(relu(&[identity, identity]), &[4.0, 0.5, 0.0, 3.0], &[0, 1]);

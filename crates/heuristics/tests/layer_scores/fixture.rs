@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use data::Dataset;
-use heuristics::{HeuristicError, Statistics, Subject, by_name};
+use heuristics::{HeuristicError, MEASURED, Phase, Statistics, Subject, by_name};
 use network::{Checkpoint, DeviceChoice, Network, Precision};
 use repair::{DAMPING, GuardMoments, RepairSet};
 
@@ -55,6 +55,8 @@ impl Fixture {
             moments: &self.moments(),
             damping: DAMPING,
             clean: self.clean.as_deref(),
+            phases: &Phase::ALL,
+            measured: MEASURED,
         };
         Statistics::collect(&subject, 0)
     }

@@ -50,15 +50,18 @@ fn spoil(statistics: &mut Statistics, phase: Phase) {
                 (layer.gradient_norm, layer.weight_norm) = (NAN, NAN);
                 layer.contribution = NAN;
             }
-            Phase::GuardGradients => layer.guard_gradient_norm = NAN,
+            Phase::GuardGradients => layer.guard_gradient_norm = Some(NAN),
             Phase::Counterparts => layer.counterpart = None,
             Phase::FirstOrder => {
                 let repair = layer.first_order.as_mut().unwrap();
                 (repair.cost, repair.guard_change) = (NAN, NAN);
+                repair.typical_cost = NAN;
             }
             Phase::Measured => {
-                let measured = &mut layer.first_order.as_mut().unwrap().measured;
+                let repair = layer.first_order.as_mut().unwrap();
+                let measured = repair.measured.as_mut().unwrap();
                 (measured.guard.divergence, measured.efficacy) = (NAN, NAN);
+                measured.progress = NAN;
             }
             Phase::Pattern => layer.first_order.as_mut().unwrap().broken_pieces = Some(NAN),
             Phase::Conditioning => layer.log_condition = NAN,
