@@ -3,26 +3,20 @@
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use heuristics::Effects;
+use heuristics::{Effects, HeuristicError, Probe};
 use miette::IntoDiagnostic;
 use network::{Layer, Network};
-use repair::{GuardMoments, Options, Outcome, Problem, RepairError, RepairSet};
+use repair::{GuardMoments, MAX_MEMORY, Options, Outcome, Problem, Repair, RepairError, RepairSet};
 use serde::{Deserialize, Serialize};
 
 use super::sets::{SetKey, Splits};
 use crate::targets::measure::Bench;
 
 /// Time of one repair. A layer that needs more counts as one that cannot be repaired.
-pub(super) const TIME_BOX: Duration = Duration::from_secs(20);
-
-/// [`Effects`], as they are stored.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) examples: usize,
-    pub(super) drawdown: f64,
-    pub(super) changed: f64,
-    pub(super) divergence: f64,
-}
+pub(super) const TIME_BOX: Duration = Duration::from_secs(30);
+/// Rounds of one repair of images or texts: unlike time they do not depend on what else the
+/// machine does.
+pub(super) const ROUNDS: usize = 40;
 
 /// One repair set at one layer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,72 +24,87 @@ pub(super) struct Trial {
     pub(super) set: SetKey,
     pub(super) layer: usize,
     pub(super) name: String,
+    /// The build that made it.
+    pub(super) build: String,
     /// Whether every point is right, with the margin.
     pub(super) repaired: bool,
     /// Points that are right in percent, where a network came out of it.
     pub(super) efficacy: Option<f64>,
     pub(super) seconds: f64,
-    /// On the selection split, the test split and the halves of the latter; of a repair.
-    pub(super) selection: Option<Stored>,
-    pub(super) test: Option<Stored>,
-    pub(super) halves: Option<[Stored; 2]>,
+    /// On the halves of the test split; of a repair.
+    pub(super) halves: Option<[Effects; 2]>,
+    #[serde(flatten)]
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// What a repair does on the examples that score it; nothing where there is no repair.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Elsewhere {
+    /// On the test split.
+    pub(super) test: Option<Effects>,
     /// Accuracy gained on examples like the repaired ones, in points.
     pub(super) generalization: Option<f64>,
 }
 
-/// A set of examples and the network's outputs on it before any repair.
-pub(super) struct Probe<'a> {
-    set: &'a Dataset,
-    before: Vec<f64>,
-}
-
-impl<'a> Probe<'a> {
-    pub(super) fn new(network: &Network, set: &'a Dataset) -> miette::Result<Self> {
-        let before = repair::outputs(network, &set.inputs, &set.shape).into_diagnostic()?;
-        Ok(Self { set, before })
-    }
-
-    /// The effects on all examples, and on the even and the odd ones.
-    fn effects(&self, repaired: &Network) -> miette::Result<[Stored; 3]> {
-        let Dataset { inputs, shape, .. } = self.set;
-        let after = repair::outputs(repaired, inputs, shape).into_diagnostic()?;
-        let of = |keep: &dyn Fn(usize) -> bool| {
-            let positions: Vec<usize> = (0..self.set.len()).filter(|&i| keep(i)).collect();
-            let classes = self.before.len() / self.set.len().max(1);
-            let rows = |outputs: &[f64]| -> Vec<f64> {
-                let rows = positions.iter();
-                rows.flat_map(|&i| outputs[i * classes..(i + 1) * classes].to_vec())
-                    .collect()
-            };
-            let labels: Vec<usize> = positions.iter().map(|&i| self.set.labels[i]).collect();
-            let effects = Effects::between(&rows(&self.before), &rows(&after), &labels);
-            let effects = effects.into_diagnostic()?;
-            Ok::<_, miette::Report>(Stored {
-                examples: effects.examples,
-                drawdown: effects.drawdown,
-                changed: effects.changed,
-                divergence: effects.divergence,
-            })
-        };
-        Ok([of(&|_| true)?, of(&|i| i % 2 == 0)?, of(&|i| i % 2 == 1)?])
-    }
-}
-
 /// The sets that every trial of a bench is scored on.
 pub(super) struct Probes<'a> {
-    selection: Probe<'a>,
     test: Probe<'a>,
     similar: Option<Probe<'a>>,
 }
 
 impl<'a> Probes<'a> {
-    pub(super) fn new(network: &Network, splits: &'a Splits) -> miette::Result<Self> {
+    pub(super) fn new(network: &Network, splits: &'a Splits) -> Result<Self, HeuristicError> {
         let similar = splits.similar.as_ref();
         Ok(Self {
-            selection: Probe::new(network, &splits.selection)?,
             test: Probe::new(network, &splits.test)?,
             similar: similar.map(|set| Probe::new(network, set)).transpose()?,
         })
+    }
+
+    /// Runs the sets on to a layer.
+    pub(super) fn advance(
+        &mut self,
+        network: &Network,
+        layer: &Layer,
+    ) -> Result<(), HeuristicError> {
+        for probe in [&mut self.test].into_iter().chain(&mut self.similar) {
+            probe.advance(network, layer, MAX_MEMORY)?;
+        }
+        Ok(())
+    }
+
+    /// What a repair does, and the same on the halves of the test split.
+    pub(super) fn compare(
+        &self,
+        network: &Network,
+        repair: &Repair,
+    ) -> Result<(Elsewhere, [Effects; 2]), HeuristicError> {
+        let (device, precision) = (network.device(), network.precision());
+        let repaired = Network::load(&repair.checkpoint, device, precision)?;
+        let test = self.test.compare(&repaired)?;
+        let similar = self.similar.as_ref();
+        let similar = similar.map(|set| set.effects(&repaired)).transpose()?;
+        let elsewhere = Elsewhere {
+            test: Some(Effects::mean(&test)),
+            generalization: similar.map(|effects| 0.0 - effects.drawdown),
+        };
+        let half = |first: usize| Effects::mean(test.iter().skip(first).step_by(2));
+        Ok((elsewhere, [half(0), half(1)]))
+    }
+}
+
+/// How far a repair may go.
+pub(super) fn boxed(bench: &Bench) -> Options {
+    let options = Options {
+        time_limit: Some(TIME_BOX),
+        ..Options::default()
+    };
+    match bench.guard.shape.len() {
+        1 => options,
+        _ => Options {
+            max_rounds: ROUNDS,
+            ..options
+        },
     }
 }
 
@@ -107,6 +116,7 @@ pub(super) fn trial(
     key: &SetKey,
     points: &Dataset,
     layer: &Layer,
+    build: &str,
 ) -> miette::Result<Trial> {
     let set = RepairSet::argmax(points, bench.margin).into_diagnostic()?;
     let network = &bench.subject.network;
@@ -118,23 +128,18 @@ pub(super) fn trial(
         guard: Some(moments),
         start: None,
     };
-    let options = Options {
-        time_limit: Some(TIME_BOX),
-        ..Options::default()
-    };
     let start = Instant::now();
-    let outcome = repair::repair(&problem, &options);
+    let outcome = repair::repair(&problem, &boxed(bench));
     let mut trial = Trial {
         set: key.clone(),
         layer: layer.index,
         name: layer.name.clone(),
+        build: build.to_owned(),
         repaired: false,
         efficacy: None,
         seconds: start.elapsed().as_secs_f64(),
-        selection: None,
-        test: None,
         halves: None,
-        generalization: None,
+        elsewhere: Elsewhere::default(),
     };
     let repair = match outcome {
         Ok(Outcome::Repaired(repair)) => repair,
@@ -147,16 +152,7 @@ pub(super) fn trial(
     };
     trial.repaired = true;
     trial.efficacy = Some(repair.efficacy);
-    let (device, precision) = (network.device(), network.precision());
-    let repaired = Network::load(&repair.checkpoint, device, precision).into_diagnostic()?;
-    let [selection, ..] = probes.selection.effects(&repaired)?;
-    let [test, even, odd] = probes.test.effects(&repaired)?;
-    trial.selection = Some(selection);
-    trial.test = Some(test);
-    trial.halves = Some([even, odd]);
-    if let Some(similar) = &probes.similar {
-        let [effects, ..] = similar.effects(&repaired)?;
-        trial.generalization = Some(-effects.drawdown);
-    }
+    let (elsewhere, halves) = probes.compare(network, &repair).into_diagnostic()?;
+    (trial.elsewhere, trial.halves) = (elsewhere, Some(halves));
     Ok(trial)
 }

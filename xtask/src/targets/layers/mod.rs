@@ -4,14 +4,14 @@
 //! |---|---|
 //! | `sets` | networks, repair sets, splits |
 //! | `brute` | one repair set at one layer |
-//! | `pilots` | a few points of a repair set at every layer |
-//! | `outcome`, `report` | regret, hits and correlations |
 //! | `scores` | what the heuristics say of a repair set |
+//! | `choice` | what the search within a budget comes to on it |
+//! | `outcome`, `report` | regret, hits and correlations |
 //! | `store` | results on disk, so that a study is resumed |
 
 mod brute;
+mod choice;
 mod outcome;
-mod pilots;
 mod report;
 mod scores;
 mod sets;
@@ -20,19 +20,20 @@ mod store;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use data::Dataset;
 use heuristics::Probe;
 use miette::{IntoDiagnostic, miette};
 use network::Layer;
 use repair::GuardMoments;
 
-use self::brute::{Probes, Trial, trial};
+use self::brute::{Probes, ROUNDS, TIME_BOX, Trial, trial};
+use self::choice::{Chooser, Chosen};
 use self::outcome::Oracle;
-use self::pilots::{Piloted, pilot};
 use self::scores::{Scores, score};
-use self::sets::{SetKey, Splits, keys};
-use self::store::Store;
+use self::sets::{Kind, SELECTION, SetKey, Splits, TEST, keys};
+use self::store::{Settings, Store, build};
 use super::measure::{Bench, Moments};
 use super::world::{World, say};
 
@@ -52,58 +53,40 @@ pub(super) struct Study {
     pub(super) store: PathBuf,
 }
 
-/// Repairs what is missing in the store.
+/// The share of brute force's time that the search may take.
+const BUDGET_SHARE: f64 = 0.2;
+
+/// What is known so far.
+struct Known {
+    trials: Store<Trial>,
+    scores: Store<Scores>,
+    choices: Store<Chosen>,
+}
+
+/// Measures what is missing in the store, and judges what is there.
 pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
-    let mut trials: Store<Trial> = Store::open(&study.store.join("trials.jsonl"))?;
-    let mut scored: Store<Scores> = Store::open(&study.store.join("scores.jsonl"))?;
-    let mut piloted: Store<Piloted> = Store::open(&study.store.join("pilots.jsonl"))?;
-    let keys: Vec<_> = keys(study.sets)
-        .into_iter()
-        .filter(|(key, _)| key.network.contains(&study.only))
-        .collect();
+    let keys = keys(study.sets, &study.only)?;
+    let settings = Settings {
+        time_box_seconds: TIME_BOX.as_secs_f64(),
+        rounds: ROUNDS,
+        clean: [SELECTION, TEST],
+        guard: GUARD,
+    };
+    settings.keep(&study.store)?;
+    let mut known = Known {
+        trials: Store::open(&study.store.join("trials.jsonl"))?,
+        scores: Store::open(&study.store.join("scores.jsonl"))?,
+        choices: Store::open(&study.store.join("choices.jsonl"))?,
+    };
+    let build = build()?;
     for (key, kind) in &keys {
-        let bench = (kind.bench)(world)?;
-        let layers = repair::repairable(&bench.subject.network);
-        let is_scored = scored.records.iter().any(|scores| scores.set == *key);
-        let open = |known: &[(&SetKey, usize)]| -> Vec<&Layer> {
-            let is_open = |layer: &&Layer| !known.contains(&(key, layer.index));
-            layers.iter().filter(is_open).collect()
-        };
-        let known: Vec<_> = trials.records.iter().map(|t| (&t.set, t.layer)).collect();
-        let to_repair = open(&known);
-        let known: Vec<_> = piloted.records.iter().map(|p| (&p.set, p.layer)).collect();
-        let to_pilot = open(&known);
-        if to_repair.is_empty() && to_pilot.is_empty() && is_scored {
-            continue;
-        }
-        let splits = Splits::new(&bench)?;
-        let probes = Probes::new(&bench.subject.network, &splits)?;
-        let Moments { moments, seconds } = &*moments(world, &bench, &layers)?;
-        let points = splits.draw(&bench, key)?;
-        if !is_scored {
-            let found = score(&bench, moments, *seconds, guard_size(&bench), key, &points)?;
-            say(&format!(
-                "{key}: scored in {:.1} s and moments in {seconds:.1} s; {:?}",
-                found.total_seconds - seconds,
-                found.phases
-            ));
-            scored.push(found)?;
-        }
-        let selection = Probe::new(&bench.subject.network, &splits.selection).into_diagnostic()?;
-        for layer in to_pilot {
-            let found = pilot(&bench, moments, &selection, key, &points, layer)?;
-            piloted.push(found)?;
-        }
-        for layer in to_repair {
-            let found = trial(&bench, moments, &probes, key, &points, layer)?;
-            say(&format!(
-                "{key} {}: {:.1} s, repaired {}, {:?}",
-                layer.name, found.seconds, found.repaired, found.test
-            ));
-            trials.push(found)?;
-        }
+        known.exhaust(world, key, kind, &build)?;
     }
-    let oracles = Oracle::all(&trials.records, &scored.records, &piloted.records);
+    // The prior of a network is fitted on all others.
+    for (key, kind) in &keys {
+        known.choose(world, key, kind, &build)?;
+    }
+    let oracles = known.oracles();
     if oracles.is_empty() {
         return Err(miette!(
             "no repair set is complete in {}",
@@ -118,25 +101,125 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
     })
 }
 
-fn moments(world: &World, bench: &Bench, layers: &[Layer]) -> miette::Result<Rc<Moments>> {
-    world
-        .moments
-        .get(&format!("{} all layers", bench.name), || {
-            say(&format!("guard moments of all layers of {}", bench.name));
-            let start = Instant::now();
-            let guard = &bench.guard;
-            let inputs = &guard.inputs[..guard_size(bench) * guard.example_len()];
-            let moments =
-                GuardMoments::collect(&bench.subject.network, inputs, &guard.shape, layers);
-            Ok(Moments {
-                moments: moments.into_diagnostic()?,
-                seconds: start.elapsed().as_secs_f64(),
-            })
-        })
+impl Known {
+    fn oracles(&self) -> Vec<Oracle<'_>> {
+        Oracle::all(
+            &self.trials.records,
+            &self.scores.records,
+            &self.choices.records,
+        )
+    }
+
+    /// Scores a repair set and repairs it at every layer.
+    fn exhaust(
+        &mut self,
+        world: &World,
+        key: &SetKey,
+        kind: &Kind,
+        build: &str,
+    ) -> miette::Result<()> {
+        let bench = (kind.bench)(world)?;
+        let network = &bench.subject.network;
+        let layers = repair::repairable(network);
+        let done: Vec<usize> = self
+            .trials
+            .records
+            .iter()
+            .filter(|trial| trial.set == *key)
+            .map(|trial| trial.layer)
+            .collect();
+        let is_scored = self.scores.records.iter().any(|scores| scores.set == *key);
+        if done.len() == layers.len() && is_scored {
+            return Ok(());
+        }
+        let splits = Splits::new(&bench)?;
+        let guard = guard(&bench)?;
+        let Moments { moments, seconds } = &*moments(world, &bench, &guard, &layers)?;
+        let points = splits.draw(&bench, key)?;
+        if !is_scored {
+            let found = score(&bench, moments, *seconds, &guard, key, &points)?;
+            say(&format!(
+                "{key}: scored in {:.1} s and moments in {seconds:.1} s; {:?}",
+                found.total_seconds - seconds,
+                found.phases
+            ));
+            self.scores.push(found)?;
+        }
+        let mut probes = Probes::new(network, &splits).into_diagnostic()?;
+        for layer in layers.iter().filter(|layer| !done.contains(&layer.index)) {
+            probes.advance(network, layer).into_diagnostic()?;
+            let found = trial(&bench, moments, &probes, key, &points, layer, build)?;
+            say(&format!(
+                "{key} {}: {:.1} s, repaired {}, {:?}",
+                layer.name, found.seconds, found.repaired, found.elsewhere.test
+            ));
+            self.trials.push(found)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the search choose for a repair set, in a share of the time that brute force took.
+    fn choose(
+        &mut self,
+        world: &World,
+        key: &SetKey,
+        kind: &Kind,
+        build: &str,
+    ) -> miette::Result<()> {
+        if self.choices.records.iter().any(|chosen| chosen.set == *key) {
+            return Ok(());
+        }
+        let oracles = self.oracles();
+        let Some(oracle) = oracles.iter().find(|oracle| oracle.key == key) else {
+            return Ok(());
+        };
+        if oracles.iter().all(|other| other.key.network == key.network) {
+            say(&format!(
+                "{key}: no choice, its prior is fitted on other networks and none is complete"
+            ));
+            return Ok(());
+        }
+        let budget = Duration::from_secs_f64(BUDGET_SHARE * oracle.brute_seconds());
+        let prior = report::fit(&oracles, |network| network != key.network)?;
+        let bench = (kind.bench)(world)?;
+        let network = &bench.subject.network;
+        let splits = Splits::new(&bench)?;
+        let chooser = Chooser {
+            bench: &bench,
+            guard: &guard(&bench)?,
+            selection: &Probe::new(network, &splits.selection).into_diagnostic()?,
+            probes: &Probes::new(network, &splits).into_diagnostic()?,
+            prior: &prior,
+            build,
+        };
+        let chosen = chooser.choose(key, &splits.draw(&bench, key)?, budget)?;
+        say(&format!("{key}: {chosen:?}"));
+        self.choices.push(chosen)
+    }
 }
 
-/// Guard examples that are used.
-fn guard_size(bench: &Bench) -> usize {
-    let guard = &bench.guard;
-    GUARD[usize::from(guard.shape.len() == 1)].min(guard.len())
+fn moments(
+    world: &World,
+    bench: &Bench,
+    guard: &Dataset,
+    layers: &[Layer],
+) -> miette::Result<Rc<Moments>> {
+    let name = format!("{} all layers", bench.name);
+    world.moments.get(&name, || {
+        say(&format!("guard moments of all layers of {}", bench.name));
+        let start = Instant::now();
+        let Dataset { inputs, shape, .. } = guard;
+        let moments = GuardMoments::collect(&bench.subject.network, inputs, shape, layers);
+        Ok(Moments {
+            moments: moments.into_diagnostic()?,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    })
+}
+
+/// The guard examples that are used.
+fn guard(bench: &Bench) -> miette::Result<Dataset> {
+    let count = GUARD[usize::from(bench.guard.shape.len() == 1)].min(bench.guard.len());
+    let positions: Vec<usize> = (0..count).collect();
+    bench.guard.subset(&positions).into_diagnostic()
 }

@@ -2,17 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use heuristics::Combination;
-
-use super::brute::Trial;
-use super::pilots::Piloted;
+use super::brute::{Elsewhere, Trial};
+use super::choice::Chosen;
 use super::scores::Scores;
 use super::sets::SetKey;
-
-/// Layers at which `auto` repairs all points.
-const ATTEMPTS: usize = 2;
-/// Share of the layers that `auto` pilots, the ones of the highest prior.
-const PILOTED: f64 = 0.5;
 
 /// What a layer is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,27 +34,29 @@ impl Harm {
         }
     }
 
-    fn of(self, trial: &Trial) -> Option<f64> {
+    fn of(self, elsewhere: &Elsewhere) -> Option<f64> {
         match self {
-            Self::Drawdown => trial.test.map(|t| t.drawdown),
-            Self::Changed => trial.test.map(|t| t.changed),
-            Self::Divergence => trial.test.map(|t| t.divergence),
-            Self::Generalization => trial.generalization.map(|g| -g),
+            Self::Drawdown => elsewhere.test.map(|t| t.drawdown),
+            Self::Changed => elsewhere.test.map(|t| t.changed),
+            Self::Divergence => elsewhere.test.map(|t| t.divergence),
+            Self::Generalization => elsewhere.generalization.map(|g| -g),
         }
     }
 }
 
-/// A repair set, complete: every layer repaired, scored and piloted.
+/// A repair set, complete: every layer repaired and scored.
 pub(super) struct Oracle<'a> {
     pub(super) key: &'a SetKey,
     pub(super) scores: &'a Scores,
+    /// What the search within a budget came to, once it has run.
+    pub(super) chosen: Option<&'a Chosen>,
     trials: Vec<&'a Trial>,
-    pilots: Vec<&'a Piloted>,
 }
 
-/// A choice of layer, by its position among the scored ones.
+/// What a rule ends with.
 pub(super) struct Pick {
-    pub(super) layer: usize,
+    pub(super) elsewhere: Elsewhere,
+    /// Seconds without the repair that is kept.
     pub(super) seconds: f64,
     /// Layers, best first.
     pub(super) ranking: Vec<usize>,
@@ -72,37 +67,24 @@ impl<'a> Oracle<'a> {
     pub(super) fn all(
         trials: &'a [Trial],
         scores: &'a [Scores],
-        pilots: &'a [Piloted],
+        choices: &'a [Chosen],
     ) -> Vec<Self> {
-        let mut by_layer: BTreeMap<(&SetKey, usize), &Trial> = BTreeMap::new();
-        by_layer.extend(
-            trials
-                .iter()
-                .map(|trial| ((&trial.set, trial.layer), trial)),
-        );
-        let mut piloted: BTreeMap<(&SetKey, usize), &Piloted> = BTreeMap::new();
-        piloted.extend(
-            pilots
-                .iter()
-                .map(|pilot| ((&pilot.set, pilot.layer), pilot)),
-        );
+        let by_layer = trials
+            .iter()
+            .map(|trial| ((&trial.set, trial.layer), trial));
+        let by_layer: BTreeMap<(&SetKey, usize), &Trial> = by_layer.collect();
         let complete = |scores: &'a Scores| {
             let key = &scores.set;
-            let layers = || scores.layers.iter().map(|&layer| (key, layer));
-            let oracle = Self {
+            let trials = scores.layers.iter();
+            let trials = trials.map(|&layer| by_layer.get(&(key, layer)).copied());
+            let trials: Vec<&Trial> = trials.collect::<Option<_>>()?;
+            let chosen = choices.iter().find(|chosen| chosen.set == *key);
+            trials.iter().any(|trial| trial.repaired).then_some(Self {
                 key,
                 scores,
-                trials: layers()
-                    .filter_map(|at| by_layer.get(&at).copied())
-                    .collect(),
-                pilots: layers()
-                    .filter_map(|at| piloted.get(&at).copied())
-                    .collect(),
-            };
-            let count = scores.layers.len();
-            let repaired = oracle.trials.iter().any(|trial| trial.repaired);
-            (oracle.trials.len() == count && oracle.pilots.len() == count && repaired)
-                .then_some(oracle)
+                chosen,
+                trials,
+            })
         };
         scores.iter().filter_map(complete).collect()
     }
@@ -117,12 +99,18 @@ impl<'a> Oracle<'a> {
         repaired as f64 / self.trials.len() as f64
     }
 
+    /// The builds that made the repairs.
+    pub(super) fn builds(&self) -> impl Iterator<Item = &str> {
+        self.trials.iter().map(|trial| trial.build.as_str())
+    }
+
     /// Whether the last layer is repaired.
     pub(super) fn last_is_repaired(&self) -> bool {
         self.trials.last().is_some_and(|trial| trial.repaired)
     }
 
-    /// Seconds of the guard moments and of the repairs at every layer.
+    /// Seconds of the guard moments and of the repairs at every layer; telling the repairs apart on a
+    /// selection split comes on top.
     pub(super) fn brute_seconds(&self) -> f64 {
         self.scores.moments_seconds + self.repair_seconds() * self.trials.len() as f64
     }
@@ -135,7 +123,11 @@ impl<'a> Oracle<'a> {
 
     /// The harm of every layer; one that is not repaired counts as bad as the worst that is.
     pub(super) fn harms(&self, harm: Harm) -> Option<Vec<f64>> {
-        let known: Vec<Option<f64>> = self.trials.iter().map(|trial| harm.of(trial)).collect();
+        let known: Vec<Option<f64>> = self
+            .trials
+            .iter()
+            .map(|trial| harm.of(&trial.elsewhere))
+            .collect();
         let worst = known.iter().flatten().copied().reduce(f64::max)?;
         Some(known.into_iter().map(|h| h.unwrap_or(worst)).collect())
     }
@@ -152,20 +144,24 @@ impl<'a> Oracle<'a> {
         )
     }
 
-    /// What is lost at a layer against the best one.
-    pub(super) fn regret(&self, layer: usize, harm: Harm) -> Option<f64> {
+    /// What a pick loses against the best layer; negative where it does better than every layer.
+    pub(super) fn regret(&self, pick: &Pick, harm: Harm) -> Option<f64> {
         let harms = self.harms(harm)?;
         let best = harms.iter().copied().reduce(f64::min)?;
-        Some(harms[layer] - best)
+        // Without a repair it is as bad as the worst one.
+        let worst = harms.iter().copied().reduce(f64::max)?;
+        Some(harm.of(&pick.elsewhere).unwrap_or(worst) - best)
     }
 
-    /// Whether a layer is among the `count` best by divergence.
-    pub(super) fn hits(&self, layer: usize, count: usize) -> bool {
-        let Some(quality) = self.quality(Harm::Divergence) else {
+    /// Whether a pick is as good as one of the `count` best layers, by divergence.
+    pub(super) fn hits(&self, pick: &Pick, count: usize) -> bool {
+        let (Some(kept), Some(harms)) = (
+            Harm::Divergence.of(&pick.elsewhere),
+            self.harms(Harm::Divergence),
+        ) else {
             return false;
         };
-        let better = quality.iter().filter(|&&q| q > quality[layer]).count();
-        better < count
+        harms.iter().filter(|&&harm| harm < kept).count() < count
     }
 
     /// Rank correlation of the layers' order on two halves of the test split, over repaired layers.
@@ -193,7 +189,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn pick(&self, heuristic: &str) -> Option<Pick> {
         let scores = self.scores.scores.get(heuristic)?;
         Some(Pick {
-            layer: heuristics::pick(scores)?,
+            elsewhere: self.trials[heuristics::pick(scores)?].elsewhere,
             seconds: self.scores.seconds.get(heuristic).copied()?,
             ranking: descending(scores),
         })
@@ -207,50 +203,32 @@ impl<'a> Oracle<'a> {
             .collect()
     }
 
-    /// What the search within a budget picks, looked up in the table, with all that it costs: prior,
-    /// pilots, repairs. Its share of pilots and number of attempts are fixed here, where no clock
-    /// runs, and nothing but the layer is varied.
-    pub(super) fn auto(&self, prior: &Combination) -> Option<Pick> {
-        let names: Vec<&str> = prior.names.iter().map(String::as_str).collect();
-        let scores = prior.scores(&self.features(&names)?).ok()?;
-        let order = descending(&scores.into_iter().map(Some).collect::<Vec<_>>());
-        let piloted = ((order.len() as f64 * PILOTED).ceil() as usize).max(1);
-        let (first, rest) = order.split_at(piloted);
-        let mut first = first.to_vec();
-        first.sort_by(|&a, &b| {
-            let (a, b) = (self.pilots[a], self.pilots[b]);
-            let harm = |p: &Piloted| p.harm.unwrap_or(f64::INFINITY);
-            let by_harm = harm(a).total_cmp(&harm(b));
-            by_harm.then(b.efficacy.total_cmp(&a.efficacy))
-        });
-        let ranking: Vec<usize> = first.iter().chain(rest).copied().collect();
-        let (mut tried, mut repaired) = (Vec::new(), 0);
-        for &layer in &ranking {
-            tried.push(layer);
-            repaired += usize::from(self.trials[layer].repaired);
-            if repaired == ATTEMPTS {
-                break;
-            }
-        }
-        let kept = tried.iter().copied().min_by(|&a, &b| {
-            let harm = |l: usize| {
-                self.trials[l]
-                    .selection
-                    .map_or(f64::INFINITY, |s| s.divergence)
-            };
-            harm(a).total_cmp(&harm(b))
-        })?;
-        let prior_seconds = names
-            .iter()
-            .filter_map(|name| self.scores.seconds.get(*name));
+    /// What the prior of the search picks by itself.
+    pub(super) fn combined(&self) -> Option<Pick> {
+        let chosen = self.chosen?;
+        let order = self.positions(&chosen.order);
         Some(Pick {
-            layer: kept,
-            // The combined heuristics share their parts: the dearest has all of them but gradients.
-            seconds: prior_seconds.copied().fold(0.0, f64::max)
-                + first.iter().map(|&l| self.pilots[l].seconds).sum::<f64>()
-                + tried.iter().map(|&l| self.trials[l].seconds).sum::<f64>(),
-            ranking,
+            elsewhere: self.trials[*order.first()?].elsewhere,
+            seconds: chosen.prior_seconds,
+            ranking: order,
         })
+    }
+
+    /// What the search within a budget keeps.
+    pub(super) fn auto(&self) -> Option<Pick> {
+        let chosen = self.chosen?;
+        Some(Pick {
+            elsewhere: chosen.elsewhere,
+            seconds: chosen.seconds - chosen.kept_seconds,
+            ranking: self.positions(&chosen.ranking),
+        })
+    }
+
+    /// Where layers of the network stand among the scored ones.
+    fn positions(&self, layers: &[usize]) -> Vec<usize> {
+        let scored = &self.scores.layers;
+        let at = |layer: &usize| scored.iter().position(|known| known == layer);
+        layers.iter().filter_map(at).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use data::Dataset;
-use heuristics::{ALL, Phase, Statistics, Subject};
+use heuristics::{ALL, MEASURED, Phase, Statistics, Subject};
 use miette::IntoDiagnostic;
 use repair::{DAMPING, GuardMoments, RepairSet};
 use serde::{Deserialize, Serialize};
@@ -25,10 +25,8 @@ pub(super) struct Scores {
     /// All heuristics together, with the guard moments.
     pub(super) total_seconds: f64,
     /// Guard moments of all layers, which brute force needs too.
-    #[serde(default)]
     pub(super) moments_seconds: f64,
     /// Seconds of each part of the shared pass.
-    #[serde(default)]
     pub(super) phases: BTreeMap<String, f64>,
 }
 
@@ -37,21 +35,22 @@ pub(super) fn score(
     bench: &Bench,
     moments: &GuardMoments,
     moments_seconds: f64,
-    guard: usize,
+    guard: &Dataset,
     key: &SetKey,
     points: &Dataset,
 ) -> miette::Result<Scores> {
     let set = RepairSet::argmax(points, bench.margin).into_diagnostic()?;
     let clean = counterparts(bench, points)?;
-    let guard_inputs = &bench.guard.inputs[..guard * bench.guard.example_len()];
     let subject = Subject {
         network: &bench.subject.network,
         set: &set,
-        guard: (guard_inputs, &bench.guard.labels[..guard]),
-        guard_shape: &bench.guard.shape,
+        guard: (&guard.inputs, &guard.labels),
+        guard_shape: &guard.shape,
         moments,
         damping: DAMPING,
         clean: clean.as_ref().map(|clean| clean.inputs.as_slice()),
+        phases: &Phase::ALL,
+        measured: MEASURED,
     };
     let start = Instant::now();
     let statistics = Statistics::collect(&subject, key.seed).into_diagnostic()?;

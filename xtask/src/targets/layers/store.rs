@@ -4,9 +4,61 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use hub::Checksum;
 use miette::{Context, IntoDiagnostic, miette};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What results depend on. Those of other settings are not mixed with them.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Settings {
+    pub(super) time_box_seconds: f64,
+    pub(super) rounds: usize,
+    /// Selection and test examples.
+    pub(super) clean: [usize; 2],
+    /// Guard examples of images and texts, and of vectors.
+    pub(super) guard: [usize; 2],
+}
+
+impl Settings {
+    /// Writes them into a folder of results, or compares them with those that are there.
+    pub(super) fn keep(&self, folder: &Path) -> miette::Result<()> {
+        let path = folder.join("settings.json");
+        let what = || format!("settings {}", path.display());
+        if path.exists() {
+            let text = std::fs::read_to_string(&path).into_diagnostic();
+            let text = text.wrap_err_with(what)?;
+            let kept: Self = serde_json::from_str(&text)
+                .into_diagnostic()
+                .wrap_err_with(what)?;
+            return match kept == *self {
+                true => Ok(()),
+                false => Err(miette!(
+                    "the results in {} are of other settings: expected {self:?}, got {kept:?}; name another folder with --store",
+                    folder.display()
+                )),
+            };
+        }
+        std::fs::create_dir_all(folder)
+            .into_diagnostic()
+            .wrap_err_with(what)?;
+        let text = serde_json::to_string_pretty(self).into_diagnostic()?;
+        write(&path, &text).wrap_err_with(what)
+    }
+}
+
+/// A hash of this command: which results come of one build.
+pub(super) fn build() -> miette::Result<String> {
+    let path = std::env::current_exe().into_diagnostic()?;
+    let bytes = std::fs::read(path).into_diagnostic()?;
+    Ok(Checksum::of(&bytes).to_string().chars().take(12).collect())
+}
+
+fn write(path: &Path, text: &str) -> miette::Result<()> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, text).into_diagnostic()?;
+    std::fs::rename(&temporary, path).into_diagnostic()
+}
 
 /// A file of records.
 pub(super) struct Store<T> {
@@ -52,9 +104,7 @@ impl<T: Serialize + DeserializeOwned> Store<T> {
             text += &serde_json::to_string(record).into_diagnostic()?;
             text.push('\n');
         }
-        let temporary = self.path.with_extension("tmp");
-        std::fs::write(&temporary, text).into_diagnostic()?;
-        std::fs::rename(&temporary, &self.path).into_diagnostic()
+        write(&self.path, &text)
     }
 
     /// Adds a record, on disk first.
@@ -87,6 +137,21 @@ mod tests {
         assert_eq!(store.records, [7]);
         store.push(9).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "7\n9\n");
+    }
+
+    #[test]
+    fn results_of_other_settings_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = |seconds| Settings {
+            time_box_seconds: seconds,
+            rounds: 9,
+            clean: [1, 2],
+            guard: [3, 4],
+        };
+        settings(5.0).keep(folder.path()).unwrap();
+        settings(5.0).keep(folder.path()).unwrap();
+        let error = settings(6.0).keep(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("6.0") && error.contains("5.0"), "{error}");
     }
 
     #[test]

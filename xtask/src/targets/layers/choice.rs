@@ -1,0 +1,96 @@
+//! The search within a budget, on a repair set of which brute force is known.
+
+use std::time::Duration;
+
+use data::Dataset;
+use heuristics::{Combination, Probe, Question, WORTH, auto};
+use miette::IntoDiagnostic;
+use serde::{Deserialize, Serialize};
+
+use super::brute::{Elsewhere, Probes, boxed};
+use super::sets::SetKey;
+use crate::targets::measure::Bench;
+
+/// What the search came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Chosen {
+    pub(super) set: SetKey,
+    pub(super) build: String,
+    /// The weights of the prior, fitted on other networks.
+    weights: Vec<(String, f64)>,
+    budget_seconds: f64,
+    /// Seconds of the scores and the guard moments for them, of everything, and of the repair that
+    /// is kept.
+    pub(super) prior_seconds: f64,
+    pub(super) seconds: f64,
+    pub(super) kept_seconds: f64,
+    /// Indices of the layers by the prior, and after the pilots.
+    pub(super) order: Vec<usize>,
+    pub(super) ranking: Vec<usize>,
+    pilots: usize,
+    attempts: usize,
+    /// Indices of the layers of the repair that is kept, none without one, and how it is made.
+    pub(super) layers: Vec<usize>,
+    method: String,
+    confidence: Option<f64>,
+    #[serde(flatten)]
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// Where a choice is made: everything but the points and the budget.
+pub(super) struct Chooser<'a> {
+    pub(super) bench: &'a Bench,
+    pub(super) guard: &'a Dataset,
+    pub(super) selection: &'a Probe<'a>,
+    pub(super) probes: &'a Probes<'a>,
+    pub(super) prior: &'a Combination,
+    pub(super) build: &'a str,
+}
+
+impl Chooser<'_> {
+    /// Chooses within a budget, and scores what is kept.
+    pub(super) fn choose(
+        &self,
+        key: &SetKey,
+        points: &Dataset,
+        budget: Duration,
+    ) -> miette::Result<Chosen> {
+        let network = &self.bench.subject.network;
+        let question = Question {
+            network,
+            checkpoint: &self.bench.subject.checkpoint,
+            points,
+            margin: self.bench.margin,
+            guard: self.guard,
+            clean: self.selection,
+            similar: None,
+            worth: WORTH,
+            prior: self.prior,
+            options: &boxed(self.bench),
+            budget,
+        };
+        let choice = auto(&question).into_diagnostic()?;
+        let kept = choice.kept();
+        let repair = kept.and_then(|attempt| attempt.trial.repair());
+        let compared = repair.map(|repair| self.probes.compare(network, repair));
+        let compared = compared.transpose().into_diagnostic()?;
+        let Combination { names, weights } = self.prior;
+        Ok(Chosen {
+            set: key.clone(),
+            build: self.build.to_owned(),
+            weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
+            budget_seconds: budget.as_secs_f64(),
+            prior_seconds: choice.prior.moments_seconds + choice.prior.score_seconds,
+            seconds: choice.seconds,
+            kept_seconds: kept.map_or(0.0, |attempt| attempt.seconds),
+            order: choice.prior.order(),
+            pilots: choice.pilots.len(),
+            attempts: choice.attempts.len(),
+            layers: kept.map_or(Vec::new(), |attempt| attempt.layers.clone()),
+            method: kept.map_or(String::new(), |attempt| attempt.method.to_string()),
+            confidence: choice.confidence(),
+            elsewhere: compared.map_or(Elsewhere::default(), |(elsewhere, _)| elsewhere),
+            ranking: choice.ranking,
+        })
+    }
+}
