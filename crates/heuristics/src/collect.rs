@@ -99,7 +99,9 @@ impl Statistics {
         let mut guard = guard_probe(subject)?;
         watch.lap(Phase::Measured);
         let mut found = Vec::new();
+        let total = layers.len();
         for (k, layer) in layers.into_iter().enumerate() {
+            tracing::debug!(done = k, total, "layers scored");
             if let Some(guard) = &mut guard {
                 guard.advance(network, &layer, MAX_MEMORY)?;
                 watch.lap(Phase::Measured);

@@ -26,7 +26,7 @@ use crate::scores::by_name;
 use crate::statistics::{Phase, Statistics};
 
 /// Penalty of weights, relative to the weight of the examples.
-const RIDGE: f64 = 0.01;
+const RIDGE: f64 = 0.05;
 
 /// The scores of the combined heuristics for the layers of one repair set, and how good the
 /// layers turned out to be.
@@ -50,10 +50,11 @@ pub struct Combination {
 }
 
 /// The weights that `cargo xtask targets layers` prints, fitted on all of its networks.
-const SHIPPED: [(&str, f64); 3] = [
+const SHIPPED: [(&str, f64); 4] = [
     ("typical_cost", 0.5),
     ("measured_divergence", 0.25),
-    ("gradient_norm", 0.25),
+    ("gradient_norm", 0.15),
+    ("first", 0.1),
 ];
 
 impl Combination {
@@ -235,14 +236,14 @@ mod tests {
         let example = Example {
             scores: vec![
                 some(&[1.0, 4.0, 2.0, 3.0, 5.0]),
-                some(&[2.0, 5.0, 1.0, 4.0, 3.0]),
+                some(&[4.0, 5.0, 1.0, 3.0, 2.0]),
             ],
             quality: quality.to_vec(),
             weight: 1.0,
         };
         let fitted = Combination::fit(&["good", "noise"], &[example.clone(), example]).unwrap();
         assert!(
-            fitted.weights[0] > 0.85 && fitted.weights[1].abs() < 0.1,
+            fitted.weights[0] > 0.5 && fitted.weights[1].abs() < 1e-9,
             "{fitted:?}"
         );
         // Of two heuristics that say the opposite, one gets a negative weight.
@@ -252,7 +253,7 @@ mod tests {
             weight: 1.0,
         };
         let fitted = Combination::fit(&["inverted"], &[example]).unwrap();
-        assert!(fitted.weights[0] < -0.85, "{fitted:?}");
+        assert!(fitted.weights[0] < -0.5, "{fitted:?}");
         let scores = fitted.scores(&[some(&[9.0, 8.0, 7.0])]).unwrap();
         assert!(scores[0] < scores[1] && scores[1] < scores[2]);
     }

@@ -77,17 +77,17 @@ impl<'a> Behind<'a> {
         let total = self.inputs.len() / self.shape.iter().product::<usize>().max(1);
         let (mut left, mut done) = (memory, 0);
         for part in &mut self.parts {
-            tracing::debug!(done, total, "inputs up to the layer");
-            done += part.chosen.len();
             let cut = match (part.cut.take(), left) {
                 // The first part that does not fit ends the search for room.
                 (_, 0) => continue,
                 (Some(cut), _) => network.advance(cut, layer)?,
                 (None, _) => {
+                    tracing::debug!(done, total, "inputs up to the layer");
                     let (inputs, shape) = gathered(self.inputs, self.shape, &part.chosen);
                     network.run_until(layer, network.batch_of(&inputs, &shape)?)?
                 }
             };
+            done += part.chosen.len();
             let bytes = cut.numbers() * number;
             left = left.saturating_sub(bytes);
             part.cut = (left > 0).then_some(cut);

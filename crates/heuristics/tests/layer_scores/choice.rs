@@ -40,6 +40,16 @@ fn choose(
     budget: Duration,
     prior: &Combination,
 ) -> Result<Choice, HeuristicError> {
+    choose_with(fixture, similar, budget, prior, &Options::default())
+}
+
+fn choose_with(
+    fixture: &Fixture,
+    similar: Option<&Dataset>,
+    budget: Duration,
+    prior: &Combination,
+    options: &Options,
+) -> Result<Choice, HeuristicError> {
     let points = dataset(fixture.set.inputs.clone(), LABELS.to_vec());
     let guard = dataset(fixture.guard.clone(), fixture.guard_labels.clone());
     let clean = dataset(numbers(50 * 4, 3), (0..50).map(|i| i % 3).collect());
@@ -54,7 +64,7 @@ fn choose(
         similar: similar.as_ref(),
         worth: WORTH,
         prior,
-        options: &Options::default(),
+        options,
         budget,
     };
     auto(&question)
@@ -132,25 +142,11 @@ fn without_time_for_pilots_the_prior_decides_where_it_is_tried() {
 fn a_repair_has_its_own_time_when_the_budget_is_spent() {
     let fixture = fixture(Activation::Relu);
     let choice = |time_limit| {
-        let points = dataset(fixture.set.inputs.clone(), LABELS.to_vec());
-        let guard = dataset(fixture.guard.clone(), fixture.guard_labels.clone());
-        let question = Question {
-            network: &fixture.network,
-            checkpoint: &fixture.checkpoint,
-            points: &points,
-            margin: 0.1,
-            guard: &guard,
-            clean: &Probe::new(&fixture.network, &guard).unwrap(),
-            similar: None,
-            worth: WORTH,
-            prior: &alone("last"),
-            options: &Options {
-                time_limit,
-                ..Options::default()
-            },
-            budget: Duration::ZERO,
+        let options = Options {
+            time_limit,
+            ..Options::default()
         };
-        auto(&question).unwrap()
+        choose_with(&fixture, None, Duration::ZERO, &alone("last"), &options).unwrap()
     };
     assert!(choice(None).kept().is_none());
     let kept = choice(Some(Duration::from_secs(60)));

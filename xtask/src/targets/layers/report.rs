@@ -125,8 +125,20 @@ fn interval(values: &[f64], digits: usize) -> String {
             estimate,
             low,
             high,
-        }) => format!("{estimate:.digits$} [{low:.digits$}, {high:.digits$}]"),
+        }) => {
+            let [estimate, low, high] = [estimate, low, high].map(|x| number(x, digits));
+            format!("{estimate} [{low}, {high}]")
+        }
         None => "-".to_owned(),
+    }
+}
+
+/// A number, without the sign of one that rounds to zero.
+fn number(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
+        _ => text,
     }
 }
 
@@ -143,6 +155,7 @@ pub(super) fn print(oracles: &[Oracle<'_>]) -> miette::Result<[usize; 2]> {
         let fares = fares(&own);
         describe(network, &own);
         println!("{}", heuristics_table(&fares));
+        println!("{}", kinds_table(&own));
         rules.extend(
             fares
                 .iter()
@@ -256,6 +269,46 @@ fn describe(network: &str, oracles: &[&Oracle<'_>]) {
     }
 }
 
+/// What the way in which repair sets are drawn, and their size, do to their repair.
+fn kinds_table(oracles: &[&Oracle<'_>]) -> Table {
+    let mut table = table(&[
+        "drawn",
+        "points",
+        "sets",
+        "converge %",
+        "s a repair",
+        "best layer: drawdown",
+        "divergence",
+        "auto: regret in divergence",
+    ]);
+    let mut kinds: BTreeMap<(&str, usize), Vec<&Oracle<'_>>> = BTreeMap::new();
+    for &oracle in oracles {
+        let kind = (oracle.key.sampler.as_str(), oracle.key.points);
+        kinds.entry(kind).or_default().push(oracle);
+    }
+    for ((sampler, points), oracles) in kinds {
+        let over_sets = |digits: usize, of: &dyn Fn(&Oracle<'_>) -> Option<f64>| {
+            let values: Vec<f64> = oracles.iter().filter_map(|oracle| of(oracle)).collect();
+            mean(&values).map_or("-".to_owned(), |mean| number(mean, digits))
+        };
+        let least =
+            |harm| move |oracle: &Oracle<'_>| oracle.harms(harm)?.into_iter().reduce(f64::min);
+        table.add_row([
+            sampler.to_owned(),
+            points.to_string(),
+            oracles.len().to_string(),
+            over_sets(1, &|oracle| Some(100.0 * oracle.converged())),
+            over_sets(2, &|oracle| Some(oracle.repair_seconds())),
+            over_sets(2, &least(Harm::Drawdown)),
+            over_sets(5, &least(Harm::Divergence)),
+            over_sets(5, &|oracle| {
+                oracle.regret(&oracle.auto()?, Harm::Divergence)
+            }),
+        ]);
+    }
+    table
+}
+
 fn heuristics_table(fares: &[Fares]) -> Table {
     let mut table = table(&[
         "rule",
@@ -310,15 +363,15 @@ fn across(
 fn overall_table(rules: &[(String, BTreeMap<Harm, f64>)]) -> Table {
     let mut shown = table(&["rule", "drawdown", "changed", "divergence"]);
     for (name, regrets) in rules {
-        let number = |harm, digits: usize| match regrets.get(&harm) {
-            Some(regret) => format!("{regret:.digits$}"),
+        let regret = |harm, digits: usize| match regrets.get(&harm) {
+            Some(&regret) => number(regret, digits),
             None => "-".to_owned(),
         };
         shown.add_row([
             name.clone(),
-            number(Harm::Drawdown, 2),
-            number(Harm::Changed, 2),
-            number(Harm::Divergence, 4),
+            regret(Harm::Drawdown, 2),
+            regret(Harm::Changed, 2),
+            regret(Harm::Divergence, 4),
         ]);
     }
     shown
@@ -347,7 +400,7 @@ fn regret_targets(rules: &[(String, BTreeMap<Harm, f64>)]) -> Vec<Judged> {
         };
         for (other, name) in [best, regret("last")].into_iter().flatten() {
             let target = format!("regret in {} <= 1/3 of {name}'s", harm.name());
-            let measured = format!("{own:.4} against {other:.4}");
+            let measured = format!("{} against {}", number(own, 4), number(other, 4));
             found.push((target, measured, own <= REGRET_SHARE * other));
         }
     }
