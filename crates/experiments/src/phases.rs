@@ -23,7 +23,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::progress::Progress;
 
 /// The crate whose events tell the phases.
-const TARGET: &str = "repair";
+const TARGETS: [&str; 2] = ["repair", "heuristics"];
 
 /// A [`Layer`] that hands every event, in words, to a function.
 pub struct Phases<F> {
@@ -46,7 +46,8 @@ pub fn install(progress: &Progress) -> Result<(), TryInitError> {
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let phases = std::env::var_os("RUST_LOG").is_none().then(|| {
         let progress = progress.clone();
-        let targets = Targets::new().with_target(TARGET, LevelFilter::DEBUG);
+        let targets =
+            Targets::new().with_targets(TARGETS.map(|target| (target, LevelFilter::DEBUG)));
         Phases::new(move |line: &str| progress.note(line)).with_filter(targets)
     });
     tracing_subscriber::registry()
@@ -154,7 +155,8 @@ mod tests {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let sink = shown.clone();
         let show = move |line: &str| sink.lock().unwrap().push(line.to_owned());
-        let targets = Targets::new().with_target(TARGET, LevelFilter::DEBUG);
+        let targets =
+            Targets::new().with_targets(TARGETS.map(|target| (target, LevelFilter::DEBUG)));
         let layer = Phases::new(show).with_filter(targets);
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), act);
         shown.lock().unwrap().clone()

@@ -22,7 +22,7 @@ pub struct Effect {
     pub lost: f64,
     /// Whether its class is another.
     pub changed: bool,
-    /// KL(p ‖ q), in nats.
+    /// KL(p ‖ q), in nats; infinite when an output is no number.
     pub divergence: f64,
 }
 
@@ -100,8 +100,12 @@ fn kl(p: &[f64], q: &[f64]) -> f64 {
         let (p, q) = (p - log_p, q - log_q);
         p.exp() * (p - q)
     });
-    // Rounding can leave a tiny negative sum.
-    terms.sum::<f64>().max(0.0)
+    match terms.sum::<f64>() {
+        // Outputs that are no numbers tell nothing of what was said before.
+        sum if sum.is_nan() => f64::INFINITY,
+        // Rounding can leave a tiny negative sum.
+        sum => sum.max(0.0),
+    }
 }
 
 fn log_sum_exp(logits: &[f64]) -> f64 {
@@ -128,6 +132,14 @@ mod tests {
         assert_eq!((effects.drawdown, effects.changed), (50.0, 50.0));
         // KL((3/4, 1/4) ‖ (1/4, 3/4)) = ½ ln 3, over two examples.
         assert!((effects.divergence - ln3 / 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn outputs_that_are_no_numbers_are_infinitely_far() {
+        for broken in [f64::NAN, f64::INFINITY] {
+            let effects = between(&[1.0, 2.0], &[broken, 2.0], &[0]);
+            assert_eq!(effects.divergence, f64::INFINITY, "{broken}");
+        }
     }
 
     #[test]

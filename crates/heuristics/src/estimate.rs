@@ -4,7 +4,8 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
 use network::{Activation, Layer, Mode, NodeId, Op};
 use repair::{
-    Affine, Change, GuardMoments, MAX_MEMORY, Metric, RepairSet, State, Suffix, first_order,
+    Affine, Change, GuardMoments, MAX_MEMORY, Metric, RepairError, RepairSet, State, Suffix,
+    first_order,
 };
 
 use crate::HeuristicError;
@@ -37,7 +38,11 @@ pub(crate) fn estimate(
 ) -> Result<(Option<FirstOrderStatistics>, f64), HeuristicError> {
     let layers = std::slice::from_ref(layer);
     let suffix = Suffix::new(subject.network, layers, subject.set, false)?;
-    let metric = Metric::guarded(suffix.layers(), subject.moments, subject.damping)?;
+    let metric = match Metric::guarded(suffix.layers(), subject.moments, subject.damping) {
+        // Without a metric there is no repair to first order.
+        Err(RepairError::Metric { .. }) => return Ok((None, -EIGENVALUE_FLOOR.log10())),
+        metric => metric?,
+    };
     let found = first_order(&suffix, &metric, subject.set, MAX_MEMORY)?;
     let guard_change = guard_change(subject.moments, &suffix.layers()[0], &found.change)?;
     watch.lap(Phase::FirstOrder);
@@ -75,14 +80,7 @@ fn measure(
 ) -> Result<Measured, HeuristicError> {
     let moved = suffix.at(Some(change))?;
     let violations = |state: &State| -> Result<Vec<f64>, HeuristicError> {
-        let outputs = suffix.outputs(state, Mode::Free)?;
-        let classes = (outputs.len() / set.len().max(1)).max(1);
-        let points = set.points.iter().zip(outputs.chunks_exact(classes));
-        let worst = points.map(|(inequalities, y)| {
-            let slacks = inequalities.iter().map(|inequality| inequality.slack(y));
-            slacks.fold(0.0, |worst: f64, slack| worst.max(-slack))
-        });
-        Ok(worst.collect())
+        Ok(set.violations(&suffix.outputs(state, Mode::Free)?))
     };
     let (before, after) = (violations(&suffix.at(None)?)?, violations(&moved)?);
     // A step that the network follows to first order lands on the bound.

@@ -53,7 +53,7 @@ pub use auto::{
 pub use combined::{Combination, Example};
 pub use effects::{Effect, Effects};
 pub use error::HeuristicError;
-pub use probe::{Probe, Trial};
+pub use probe::{Probe, Sample, Trial};
 pub use scores::{ALL, DEFAULT, LayerHeuristic, by_name, pick};
 pub use statistics::{
     Counterpart, FirstOrderStatistics, LayerStatistics, MEASURED, Measured, Phase, Statistics,

@@ -46,22 +46,23 @@ impl<'a> Probe<'a> {
         })
     }
 
-    /// The first `count` of the examples, in front of the network.
-    ///
-    /// # Errors
-    /// As [`Probe::new`].
-    pub fn first(&self, network: &Network, count: usize) -> Result<Self, HeuristicError> {
-        let count = count.min(self.labels.len());
-        let classes = self.before.len() / self.labels.len().max(1);
+    /// At most `count` of the examples, spread evenly: they may be sorted.
+    pub fn sample(&self, count: usize) -> Sample<'a> {
         let example: usize = self.shape.iter().product();
-        let inputs = &self.inputs[..count * example];
-        Ok(Self {
-            inputs,
+        let classes = self.before.len() / self.labels.len().max(1);
+        let chosen = spread(self.labels.len(), count);
+        let rows = chosen
+            .iter()
+            .map(|&i| &self.before[i * classes..(i + 1) * classes]);
+        let inputs = chosen
+            .iter()
+            .map(|&i| &self.inputs[i * example..(i + 1) * example]);
+        Sample {
+            inputs: inputs.flatten().copied().collect(),
             shape: self.shape,
-            labels: &self.labels[..count],
-            before: self.before[..count * classes].to_vec(),
-            behind: Behind::new(network, inputs, self.shape)?,
-        })
+            labels: chosen.iter().map(|&i| self.labels[i]).collect(),
+            before: rows.flatten().copied().collect(),
+        }
     }
 
     /// Runs the examples on to a layer, as [`Behind::advance`]: from now on only networks that
@@ -96,6 +97,31 @@ impl<'a> Probe<'a> {
     }
 }
 
+/// Some examples of a probe.
+#[derive(Clone, Debug)]
+pub struct Sample<'a> {
+    inputs: Vec<f32>,
+    shape: &'a [usize],
+    labels: Vec<usize>,
+    before: Vec<f64>,
+}
+
+impl Sample<'_> {
+    /// The examples in front of the network.
+    ///
+    /// # Errors
+    /// As [`Probe::new`].
+    pub fn probe(&self, network: &Network) -> Result<Probe<'_>, HeuristicError> {
+        Ok(Probe {
+            inputs: &self.inputs,
+            shape: self.shape,
+            labels: &self.labels,
+            before: self.before.clone(),
+            behind: Behind::new(network, &self.inputs, self.shape)?,
+        })
+    }
+}
+
 /// One repair, and what it does elsewhere.
 #[derive(Clone, Debug)]
 pub struct Trial {
@@ -105,6 +131,8 @@ pub struct Trial {
     pub effects: Option<Effects>,
     /// On every example of the probe; empty unless repaired.
     pub each: Vec<Effect>,
+    /// Seconds of the repair.
+    pub repair_seconds: f64,
     /// Seconds of both.
     pub seconds: f64,
 }
@@ -121,14 +149,18 @@ impl Trial {
     ) -> Result<Self, HeuristicError> {
         let start = Instant::now();
         let outcome = repair(problem, options)?;
+        let repair_seconds = start.elapsed().as_secs_f64();
         let each = match &outcome {
             Outcome::Repaired(repair) => Some(probe.compare(&loaded(problem.network, repair)?)?),
             _ => None,
         };
+        let effects = each.as_ref().map(Effects::mean);
         Ok(Self {
             outcome,
-            effects: each.as_ref().map(Effects::mean),
+            // A network that overflows elsewhere is no repair.
+            effects: effects.filter(|effects| effects.divergence.is_finite()),
             each: each.unwrap_or_default(),
+            repair_seconds,
             seconds: start.elapsed().as_secs_f64(),
         })
     }
@@ -160,4 +192,22 @@ impl Trial {
 pub(crate) fn loaded(original: &Network, repair: &Repair) -> Result<Network, HeuristicError> {
     let (device, precision) = (original.device(), original.precision());
     Ok(Network::load(&repair.checkpoint, device, precision)?)
+}
+
+/// At most `count` of `all` positions, spread evenly.
+pub(crate) fn spread(all: usize, count: usize) -> Vec<usize> {
+    let count = count.min(all);
+    (0..count).map(|i| i * all / count).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_spread_and_none_is_taken_twice() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(3, 8), [0, 1, 2]);
+        assert!(spread(0, 8).is_empty());
+    }
 }

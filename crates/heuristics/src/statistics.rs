@@ -24,7 +24,8 @@ pub struct Subject<'a> {
     pub damping: f64,
     /// The clean version of each repair input (`points x example`), if there is one.
     pub clean: Option<&'a [f32]>,
-    /// The parts of the pass that are wanted; others are made only where they cost little.
+    /// The parts of the pass that are wanted. [`Phase::GuardGradients`], [`Phase::Measured`] and
+    /// [`Phase::Pattern`] are left out unless they are among them; the rest is always made.
     pub phases: &'a [Phase],
     /// The most guard inputs at which losses and first-order repairs are measured; [`MEASURED`]
     /// by default.

@@ -152,7 +152,7 @@ impl Network {
     /// As [`Network::forward`]; [`NetworkError::Shape`] when the layer lies in front of the cut.
     pub fn advance(&self, cut: Cut, layer: &Layer) -> Result<Cut, NetworkError> {
         if layer.node < cut.node {
-            let expected = format!("a layer behind node {}", cut.node);
+            let expected = format!("a layer at node {} or behind it", cut.node);
             return Err(NetworkError::shape(&layer.name, expected, &[layer.node]));
         }
         self.cut_at(layer, cut.live, cut.node)

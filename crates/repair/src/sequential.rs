@@ -7,6 +7,7 @@
 //!     Δ' <- argmin ½‖Δ'‖² + ρ/2 σ⁻² Σ_i ‖(Δ' - Δ) h̃_i‖²    under the linearised rows
 //!     step towards Δ' while the merit of the real network falls
 //!     the trust weight ρ rises when no step does, and falls otherwise
+//!     leap where no step lowers the merit, or many lower it by next to nothing
 //! until every real slack holds and the objective stops falling
 //! ```
 //!
@@ -47,8 +48,8 @@ const LARGEST_TRUST: f64 = 1e9;
 const OVERSHOOT: f64 = 5.0;
 /// The most that rows aim beyond the safety.
 const LARGEST_OVERSHOOT: f64 = 0.05;
-/// Fractions of a step that are taken one after the other where no step lowers the merit: kinks
-/// meet there, and it falls again behind them.
+/// Fractions of a step that are taken one after the other where no step lowers the merit or a
+/// repair crawls: kinks meet there, and the merit falls again behind them.
 const LEAPS: [f64; 8] = [0.2, 0.5, 1.0, 0.2, 0.5, 1.0, 0.5, 1.0];
 /// A repair crawls when its trust weight stays beyond the first number for as many steps as the
 /// second, and they leave more than the third of the violation: it follows kinks, and leaps are

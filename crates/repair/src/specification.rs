@@ -133,6 +133,21 @@ impl RepairSet {
         }
     }
 
+    /// What each point lacks at its worst inequality, given the outputs (`points x classes`) of a
+    /// network; infinite where one of them is no number.
+    pub fn violations(&self, outputs: &[f64]) -> Vec<f64> {
+        let classes = (outputs.len() / self.len().max(1)).max(1);
+        let points = self.points.iter().zip(outputs.chunks_exact(classes));
+        let worst = |(inequalities, y): (&Vec<Inequality>, &[f64])| {
+            let slacks = inequalities.iter().map(|inequality| inequality.slack(y));
+            slacks.fold(0.0, |worst: f64, slack| match slack.is_nan() {
+                true => f64::INFINITY,
+                false => worst.max(-slack),
+            })
+        };
+        points.map(worst).collect()
+    }
+
     /// At most `count` of the points that are to be repaired, evenly spaced over their order,
     /// without the protected ones.
     ///

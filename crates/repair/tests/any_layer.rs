@@ -209,6 +209,26 @@ fn inputs_that_have_run_up_to_a_layer_are_answered_as_from_the_front() {
 }
 
 #[test]
+fn inputs_that_do_not_all_fit_are_answered_from_both_places() {
+    let subject = Subject::squeezenet();
+    let network = &subject.network;
+    // Pictures of a quarter of the memory that a batch may take: parts of four.
+    let shape = [3, 600, 600];
+    let inputs = pictures(9, 600);
+    let whole = repair::outputs(network, &inputs, &shape).unwrap();
+    let [early, late] = ["features.3.squeeze", "features.12.squeeze"];
+    let [early, late] = [early, late].map(|name| network.layer(name).unwrap());
+    let mut behind = Behind::new(network, &inputs, &shape).unwrap();
+    let room = behind.advance(network, early, usize::MAX).unwrap();
+    let taken = usize::MAX - room;
+    // Half of it fits, then all of it, at a layer with fewer values.
+    assert_eq!(behind.advance(network, early, taken / 2).unwrap(), 0);
+    assert_eq!(behind.outputs(network).unwrap(), whole);
+    assert!(behind.advance(network, late, taken).unwrap() > 0);
+    assert_eq!(behind.outputs(network).unwrap(), whole);
+}
+
+#[test]
 fn gradients_of_every_layer_are_those_of_automatic_differentiation() {
     for subject in Subject::all() {
         let (network, classes) = (&subject.network, subject.network.classes());

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use heuristics::{Combination, Probe, Question, WORTH, auto};
+use heuristics::{Attempt, Combination, Probe, Question, WORTH, auto};
 use miette::{IntoDiagnostic, miette};
-use repair::Options;
+use repair::{Method, Options};
 
 use super::measure::{Bench, Draw, MOMENTS, at_layer, margin_for, points};
 use super::row::{Measure, Sample};
@@ -48,7 +48,13 @@ pub(super) fn at_chosen_layer(
     };
     let choice = auto(&question).into_diagnostic()?;
     let chosen = start.elapsed().as_secs_f64();
-    let Some(best) = choice.kept() else {
+    // The row repairs at one layer, sequentially.
+    let simple =
+        |attempt: &&Attempt| attempt.layers.len() == 1 && attempt.method == Method::Sequential;
+    let least = choice.attempts.iter().filter(simple);
+    let least = least.min_by(|a, b| a.trial.harm().total_cmp(&b.trial.harm()));
+    let repaired = least.filter(|attempt| attempt.trial.effects.is_some());
+    let Some(best) = choice.kept().filter(simple).or(repaired) else {
         return Err(miette!(
             "no layer of {} repairs all points in {BUDGET:?}",
             bench.name

@@ -90,6 +90,8 @@ fn without_a_budget_every_layer_has_every_score_and_nothing_is_repaired() {
             "measured_divergence",
             "gradient_norm",
             "contribution",
+            "gradient_ratio",
+            "pattern_slack",
         ] {
             assert!(scores[name].is_f64(), "{name}: {layer}");
         }

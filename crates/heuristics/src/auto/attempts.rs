@@ -128,7 +128,7 @@ impl Question<'_> {
         clock.left().min(seconds.max(least))
     }
 
-    /// Repairs all points; `None` when the method does not apply to the layers.
+    /// Repairs all points; `None` when the method or the metric does not apply to the layers.
     fn attempt(&self, way: &Way, limit: Duration) -> Result<Option<Attempt>, HeuristicError> {
         let start = Instant::now();
         let set = RepairSet::argmax(self.points, way.margin)?;
@@ -137,11 +137,6 @@ impl Question<'_> {
             .iter()
             .map(|&layer| self.network.layers()[layer].clone())
             .collect();
-        let options = Options {
-            time_limit: Some(limit),
-            method: way.method,
-            ..self.options.clone()
-        };
         let Dataset { inputs, shape, .. } = self.guard;
         let mut moved = chosen.clone();
         if way.method == Method::Frozen {
@@ -152,12 +147,19 @@ impl Question<'_> {
         }
         let moments = GuardMoments::collect(self.network, inputs, shape, &moved)?;
         let problem = self.problem(&chosen, &set, &moments);
+        let options = Options {
+            time_limit: Some(limit.saturating_sub(start.elapsed())),
+            method: way.method,
+            ..self.options.clone()
+        };
         let trial = match Trial::run(&problem, &options, self.clean) {
             Err(HeuristicError::Repair(RepairError::Unsupported { .. }))
                 if way.method == Method::Frozen =>
             {
                 return Ok(None);
             }
+            // The moments of these layers make no metric.
+            Err(HeuristicError::Repair(RepairError::Metric { .. })) => return Ok(None),
             trial => trial?,
         };
         let similar = match (self.similar, trial.repair()) {

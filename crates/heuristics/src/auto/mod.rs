@@ -68,7 +68,8 @@ pub struct Question<'a> {
     /// How repairs are made; method, margin and layers are chosen here. Its time limit is what a
     /// repair of all points may take even when the budget is spent, as long as none succeeds.
     pub options: &'a Options,
-    /// Time for everything.
+    /// Time for everything: nothing but the first attempts begins after it. The scores are made
+    /// whatever they take.
     pub budget: Duration,
 }
 
@@ -78,9 +79,10 @@ pub struct Question<'a> {
 /// As [`repair::repair`] and [`Statistics::collect`](crate::Statistics::collect).
 pub fn auto(question: &Question<'_>) -> Result<Choice, HeuristicError> {
     let clock = Clock::new(question.budget);
-    let prior = Prior::new(question)?;
+    let (prior, sketch) = Prior::with_sketch(question)?;
     let order = prior.order();
-    let pilots = pilots::run(question, &prior, &order, &clock)?;
+    let pilots = pilots::run(question, &sketch, &order, &clock)?;
+    drop(sketch);
     let ranking = pilots::ranking(&order, &pilots);
     let attempts = attempts::run(question, &ranking, &pilots, &clock)?;
     Ok(Choice {

@@ -1,11 +1,11 @@
 //! A few points at one layer after the other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use repair::{Method, Options, RepairSet};
+use repair::{GuardMoments, Method, Options, Outcome, RepairError, RepairSet, StopReason};
 
 use crate::HeuristicError;
-use crate::auto::{Clock, Prior, Question};
+use crate::auto::{Clock, Question};
 use crate::probe::{Probe, Trial};
 
 /// Points of a pilot.
@@ -19,6 +19,8 @@ const PILOT_SHARE: f64 = 0.5;
 /// How much longer than the ones before a pilot may take: a layer that is hopeless must not take
 /// the time of the others.
 const PATIENCE: f64 = 3.0;
+/// Share of the time for pilots that each may take.
+const LEAST_SHARE: f64 = 0.25;
 
 /// A few points repaired at one layer.
 #[derive(Clone, Debug)]
@@ -42,21 +44,34 @@ pub struct Pilot {
 pub enum PilotEnd {
     /// All of its points are right.
     Repaired,
-    /// They are not: it stalled, or took much longer than others.
+    /// They are not, and no step makes progress.
     Failed,
-    /// The time for pilots was over.
+    /// Its time was over.
     CutShort,
+}
+
+impl PilotEnd {
+    fn of(trial: &Trial) -> Self {
+        match &trial.outcome {
+            Outcome::Repaired(_) if trial.effects.is_some() => Self::Repaired,
+            Outcome::Unknown(unfinished) if matches!(unfinished.reason, StopReason::Time(_)) => {
+                Self::CutShort
+            }
+            _ => Self::Failed,
+        }
+    }
 }
 
 /// Few points at the layers in their order, while there is time.
 pub(super) fn run(
     question: &Question<'_>,
-    prior: &Prior,
+    sketch: &GuardMoments,
     order: &[usize],
     clock: &Clock,
 ) -> Result<Vec<Pilot>, HeuristicError> {
     let set = hardest(question)?;
-    let probe = question.clean.first(question.network, EXAMPLES)?;
+    let sample = question.clean.sample(EXAMPLES);
+    let probe = sample.probe(question.network)?;
     let mut pilots = Vec::new();
     for &layer in order {
         if clock.share() > PILOT_SHARE {
@@ -67,38 +82,33 @@ pub(super) fn run(
             method: Method::Sequential,
             ..question.options.clone()
         };
-        pilots.push(question.pilot(&set, prior, layer, clock, &options, &probe)?);
+        pilots.push(question.pilot(&set, sketch, layer, &options, &probe)?);
     }
     Ok(pilots)
 }
 
-/// Time for the next pilot: all that is left of theirs, or a few times the median so far.
+/// Time for the next pilot: a few times the median of those that repaired, and some.
 fn limit(pilots: &[Pilot], clock: &Clock) -> Duration {
-    let left = clock.budget.mul_f64(PILOT_SHARE);
-    let left = left.saturating_sub(clock.start.elapsed());
-    let mut seconds: Vec<f64> = pilots.iter().map(|pilot| pilot.seconds).collect();
+    let all = clock.budget.mul_f64(PILOT_SHARE);
+    let left = all.saturating_sub(clock.start.elapsed());
+    let repaired = pilots
+        .iter()
+        .filter(|pilot| pilot.end == PilotEnd::Repaired);
+    let mut seconds: Vec<f64> = repaired.map(|pilot| pilot.seconds).collect();
     seconds.sort_by(f64::total_cmp);
-    match seconds.get(seconds.len() / 2) {
-        Some(median) => left.min(Duration::from_secs_f64(PATIENCE * median)),
-        None => left,
-    }
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+    let some = all.mul_f64(LEAST_SHARE);
+    left.min(some.max(Duration::from_secs_f64(PATIENCE * median)))
 }
 
 /// The points that lack most: they decide what a repair costs, and whether there is one.
 fn hardest(question: &Question<'_>) -> Result<RepairSet, HeuristicError> {
     let set = RepairSet::argmax(question.points, question.margin)?;
     let outputs = repair::outputs(question.network, &set.inputs, &set.shape)?;
-    let classes = question.network.classes().max(1);
-    let points = set.points.iter().zip(outputs.chunks_exact(classes));
-    let slack: Vec<f64> = points
-        .map(|(inequalities, y)| {
-            let slacks = inequalities.iter().map(|inequality| inequality.slack(y));
-            slacks.fold(f64::INFINITY, f64::min)
-        })
-        .collect();
+    let lacks = set.violations(&outputs);
     let count = ((set.len() as f64 * SHARE).ceil() as usize).min(POINTS);
     let mut order: Vec<usize> = (0..set.len()).collect();
-    order.sort_by(|&i, &j| slack[i].total_cmp(&slack[j]));
+    order.sort_by(|&i, &j| lacks[j].total_cmp(&lacks[i]));
     order.truncate(count);
     order.sort_unstable();
     Ok(set.subset(&order)?)
@@ -109,34 +119,35 @@ impl Question<'_> {
     fn pilot(
         &self,
         set: &RepairSet,
-        prior: &Prior,
+        sketch: &GuardMoments,
         layer: usize,
-        clock: &Clock,
         options: &Options,
         probe: &Probe<'_>,
     ) -> Result<Pilot, HeuristicError> {
         let layers = std::slice::from_ref(&self.network.layers()[layer]);
-        let problem = self.problem(layers, set, &prior.sketch);
-        let trial = Trial::run(&problem, options, probe)?;
-        tracing::info!(
-            layer = layers[0].name,
-            efficacy = trial.efficacy(),
-            harm = trial.harm(),
-            seconds = trial.seconds,
-            "pilot"
-        );
-        Ok(Pilot {
+        let start = Instant::now();
+        let trial = match Trial::run(&self.problem(layers, set, sketch), options, probe) {
+            // The moments of this layer make no metric.
+            Err(HeuristicError::Repair(RepairError::Metric { .. })) => None,
+            trial => Some(trial?),
+        };
+        let trial = trial.as_ref();
+        let found = Pilot {
             layer,
             points: set.len(),
-            end: match (&trial.effects, clock.share() > PILOT_SHARE) {
-                (Some(_), _) => PilotEnd::Repaired,
-                (None, false) => PilotEnd::Failed,
-                (None, true) => PilotEnd::CutShort,
-            },
-            efficacy: trial.efficacy(),
-            harm: trial.harm(),
-            seconds: trial.seconds,
-        })
+            end: trial.map_or(PilotEnd::Failed, PilotEnd::of),
+            efficacy: trial.map_or(0.0, Trial::efficacy),
+            harm: trial.map_or(f64::INFINITY, Trial::harm),
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        tracing::info!(
+            layer = layers[0].name,
+            efficacy = found.efficacy,
+            harm = found.harm,
+            seconds = found.seconds,
+            "pilot"
+        );
+        Ok(found)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Instant;
 
+use data::Dataset;
 use repair::{DAMPING, GuardMoments, RepairSet};
 
 use crate::HeuristicError;
 use crate::auto::Question;
+use crate::probe::spread;
 use crate::scores::pick;
 use crate::statistics::{Statistics, Subject};
 
@@ -30,8 +32,6 @@ pub struct Prior {
     pub moments_seconds: f64,
     /// Seconds of the scores.
     pub score_seconds: f64,
-    /// Moments of all layers, from a few guard examples.
-    pub(super) sketch: GuardMoments,
 }
 
 impl Prior {
@@ -40,38 +40,44 @@ impl Prior {
     /// # Errors
     /// As [`Statistics::collect`] and [`GuardMoments::collect`].
     pub fn new(question: &Question<'_>) -> Result<Self, HeuristicError> {
+        Ok(Self::with_sketch(question)?.0)
+    }
+
+    /// The same, with moments of all layers from a few guard examples.
+    pub(super) fn with_sketch(
+        question: &Question<'_>,
+    ) -> Result<(Self, GuardMoments), HeuristicError> {
         let Question {
             network,
             guard,
             prior,
             ..
         } = *question;
-        let count = guard.len().min(SKETCH);
-        let inputs = &guard.inputs[..count * guard.example_len()];
         let start = Instant::now();
         let layers = repair::repairable(network);
-        let sketch = GuardMoments::collect(network, inputs, &guard.shape, &layers)?;
+        let [few, others] = apart(guard)?;
+        let sketch = GuardMoments::collect(network, &few.inputs, &few.shape, &layers)?;
         let moments_seconds = start.elapsed().as_secs_f64();
         let set = RepairSet::argmax(question.points, question.margin)?;
         let subject = Subject {
             network,
             set: &set.thinned(PRIOR_POINTS)?,
-            guard: (inputs, &guard.labels[..count]),
-            guard_shape: &guard.shape,
+            guard: (&others.inputs, &others.labels),
+            guard_shape: &others.shape,
             moments: &sketch,
             damping: DAMPING,
             clean: None,
             phases: &prior.phases()?,
-            measured: MEASURED,
+            measured: others.len(),
         };
         let statistics = Statistics::collect(&subject, SEED)?;
-        Ok(Self {
+        let prior = Self {
             scores: prior.prior(network, &statistics)?,
             statistics,
             moments_seconds,
             score_seconds: start.elapsed().as_secs_f64() - moments_seconds,
-            sketch,
-        })
+        };
+        Ok((prior, sketch))
     }
 
     /// Indices of the layers that can be repaired, those of the highest score first.
@@ -84,4 +90,25 @@ impl Prior {
         }
         order
     }
+}
+
+/// Guard examples for the moments and others for what is measured, spread evenly over the set, which
+/// may be sorted; the same ones where there are too few. A change can hide from the examples that
+/// its metric was taken from.
+fn apart(guard: &Dataset) -> Result<[Dataset; 2], HeuristicError> {
+    let every = (SKETCH + MEASURED) / MEASURED;
+    let (mut few, mut others): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+    for (i, position) in spread(guard.len(), SKETCH + MEASURED)
+        .into_iter()
+        .enumerate()
+    {
+        match i % every == every - 1 {
+            true => others.push(position),
+            false => few.push(position),
+        }
+    }
+    if others.is_empty() {
+        others = few.clone();
+    }
+    Ok([guard.subset(&few)?, guard.subset(&others)?])
 }

@@ -1,7 +1,7 @@
 //! The layer that the repair set pulls at and the guard set does not.
 //!
 //! A layer to which the loss of every input is sensitive does not win. Undefined
-//! where the guard set has no gradient at all.
+//! where the guard set has no gradient at all, or its gradients are not asked for.
 
 use crate::scores::{LayerHeuristic, Rule, ratio};
 use crate::statistics::Phase;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use data::Dataset;
+use data::{Dataset, ExampleId};
 use heuristics::{Choice, Combination, HeuristicError, Probe, Question, WORTH, auto};
 use network::{Activation, mlp};
 use repair::{Method, Options};
@@ -17,12 +17,13 @@ fn fixture(activation: Activation) -> Fixture {
 }
 
 fn dataset(inputs: Vec<f32>, labels: Vec<usize>) -> Dataset {
+    let ids = (0..labels.len() as u32).map(|i| ExampleId::clean("drawn", i));
     Dataset {
         shape: vec![4],
+        ids: ids.collect(),
         inputs,
         labels,
         classes: 3,
-        ids: Vec::new(),
     }
 }
 

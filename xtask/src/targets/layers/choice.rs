@@ -1,6 +1,6 @@
 //! The search within a budget, on a repair set of which brute force is known.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use data::Dataset;
 use heuristics::{Combination, Probe, Question, WORTH, auto};
@@ -17,10 +17,10 @@ pub(super) struct Chosen {
     pub(super) set: SetKey,
     pub(super) build: String,
     /// The weights of the prior, fitted on other networks.
-    weights: Vec<(String, f64)>,
+    pub(super) weights: Vec<(String, f64)>,
     budget_seconds: f64,
-    /// Seconds of the scores and the guard moments for them, of everything, and of the repair that
-    /// is kept.
+    /// Seconds of the scores and the guard moments for them; of everything, what the original
+    /// network says to the selection split included; and of the repair that is kept.
     pub(super) prior_seconds: f64,
     pub(super) seconds: f64,
     pub(super) kept_seconds: f64,
@@ -33,15 +33,27 @@ pub(super) struct Chosen {
     pub(super) layers: Vec<usize>,
     method: String,
     confidence: Option<f64>,
+    /// On the second half of the test split.
     #[serde(flatten)]
     pub(super) elsewhere: Elsewhere,
+}
+
+impl Chosen {
+    /// Whether this prior made it.
+    pub(super) fn is_by(&self, prior: &Combination) -> bool {
+        let now = prior.names.iter().zip(&prior.weights);
+        let is_same = |((name, weight), (other, now)): (&(String, f64), (&String, &f64))| {
+            name == other && (weight - now).abs() < 1e-9
+        };
+        self.weights.len() == prior.names.len() && self.weights.iter().zip(now).all(is_same)
+    }
 }
 
 /// Where a choice is made: everything but the points and the budget.
 pub(super) struct Chooser<'a> {
     pub(super) bench: &'a Bench,
     pub(super) guard: &'a Dataset,
-    pub(super) selection: &'a Probe<'a>,
+    pub(super) selection: &'a Dataset,
     pub(super) probes: &'a Probes<'a>,
     pub(super) prior: &'a Combination,
     pub(super) build: &'a str,
@@ -56,13 +68,15 @@ impl Chooser<'_> {
         budget: Duration,
     ) -> miette::Result<Chosen> {
         let network = &self.bench.subject.network;
+        let start = Instant::now();
+        let selection = Probe::new(network, self.selection).into_diagnostic()?;
         let question = Question {
             network,
             checkpoint: &self.bench.subject.checkpoint,
             points,
             margin: self.bench.margin,
             guard: self.guard,
-            clean: self.selection,
+            clean: &selection,
             similar: None,
             worth: WORTH,
             prior: self.prior,
@@ -70,6 +84,7 @@ impl Chooser<'_> {
             budget,
         };
         let choice = auto(&question).into_diagnostic()?;
+        let seconds = start.elapsed().as_secs_f64();
         let kept = choice.kept();
         let repair = kept.and_then(|attempt| attempt.trial.repair());
         let compared = repair.map(|repair| self.probes.compare(network, repair));
@@ -81,15 +96,18 @@ impl Chooser<'_> {
             weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
             budget_seconds: budget.as_secs_f64(),
             prior_seconds: choice.prior.moments_seconds + choice.prior.score_seconds,
-            seconds: choice.seconds,
-            kept_seconds: kept.map_or(0.0, |attempt| attempt.seconds),
+            seconds,
+            kept_seconds: kept.map_or(0.0, |attempt| attempt.trial.repair_seconds),
             order: choice.prior.order(),
             pilots: choice.pilots.len(),
             attempts: choice.attempts.len(),
             layers: kept.map_or(Vec::new(), |attempt| attempt.layers.clone()),
             method: kept.map_or(String::new(), |attempt| attempt.method.to_string()),
             confidence: choice.confidence(),
-            elsewhere: compared.map_or(Elsewhere::default(), |(elsewhere, _)| elsewhere),
+            elsewhere: compared.map_or(Elsewhere::default(), |(elsewhere, halves)| Elsewhere {
+                test: Some(halves[1]),
+                ..elsewhere
+            }),
             ranking: choice.ranking,
         })
     }

@@ -23,7 +23,6 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use heuristics::Probe;
 use miette::{IntoDiagnostic, miette};
 use network::Layer;
 use repair::GuardMoments;
@@ -31,6 +30,7 @@ use repair::GuardMoments;
 use self::brute::{Probes, ROUNDS, TIME_BOX, Trial, trial};
 use self::choice::{Chooser, Chosen};
 use self::outcome::Oracle;
+use self::report::TIME_SHARE;
 use self::scores::{Scores, score};
 use self::sets::{Kind, SELECTION, SetKey, Splits, TEST, keys};
 use self::store::{Settings, Store, build};
@@ -53,9 +53,6 @@ pub(super) struct Study {
     pub(super) store: PathBuf,
 }
 
-/// The share of brute force's time that the search may take.
-const BUDGET_SHARE: f64 = 0.2;
-
 /// What is known so far.
 struct Known {
     trials: Store<Trial>,
@@ -71,6 +68,7 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         rounds: ROUNDS,
         clean: [SELECTION, TEST],
         guard: GUARD,
+        budget_share: TIME_SHARE,
     };
     settings.keep(&study.store)?;
     let mut known = Known {
@@ -166,9 +164,6 @@ impl Known {
         kind: &Kind,
         build: &str,
     ) -> miette::Result<()> {
-        if self.choices.records.iter().any(|chosen| chosen.set == *key) {
-            return Ok(());
-        }
         let oracles = self.oracles();
         let Some(oracle) = oracles.iter().find(|oracle| oracle.key == key) else {
             return Ok(());
@@ -179,15 +174,19 @@ impl Known {
             ));
             return Ok(());
         }
-        let budget = Duration::from_secs_f64(BUDGET_SHARE * oracle.brute_seconds());
+        let budget = Duration::from_secs_f64(TIME_SHARE * oracle.brute_seconds());
         let prior = report::fit(&oracles, |network| network != key.network)?;
+        // A choice by another prior is made again: that of before knew fewer repair sets.
+        if oracle.chosen.is_some_and(|chosen| chosen.is_by(&prior)) {
+            return Ok(());
+        }
         let bench = (kind.bench)(world)?;
         let network = &bench.subject.network;
         let splits = Splits::new(&bench)?;
         let chooser = Chooser {
             bench: &bench,
             guard: &guard(&bench)?,
-            selection: &Probe::new(network, &splits.selection).into_diagnostic()?,
+            selection: &splits.selection,
             probes: &Probes::new(network, &splits).into_diagnostic()?,
             prior: &prior,
             build,

@@ -51,15 +51,19 @@ pub(super) struct Oracle<'a> {
     /// What the search within a budget came to, once it has run.
     pub(super) chosen: Option<&'a Chosen>,
     trials: Vec<&'a Trial>,
+    /// What each layer is judged by: the second half of the test split. The first half is what
+    /// priors are fitted on; networks of one family share their test inputs.
+    judged: Vec<Elsewhere>,
 }
 
 /// What a rule ends with.
 pub(super) struct Pick {
     pub(super) elsewhere: Elsewhere,
-    /// Seconds without the repair that is kept.
+    /// Seconds without the repair that is kept, and with it.
     pub(super) seconds: f64,
-    /// Layers, best first.
-    pub(super) ranking: Vec<usize>,
+    pub(super) total_seconds: f64,
+    /// A number per layer, higher is better.
+    pub(super) scores: Vec<f64>,
 }
 
 impl<'a> Oracle<'a> {
@@ -78,11 +82,16 @@ impl<'a> Oracle<'a> {
             let trials = scores.layers.iter();
             let trials = trials.map(|&layer| by_layer.get(&(key, layer)).copied());
             let trials: Vec<&Trial> = trials.collect::<Option<_>>()?;
-            let chosen = choices.iter().find(|chosen| chosen.set == *key);
-            trials.iter().any(|trial| trial.repaired).then_some(Self {
+            let chosen = choices.iter().rev().find(|chosen| chosen.set == *key);
+            let judged = |trial: &&Trial| Elsewhere {
+                test: trial.halves.map(|halves| halves[1]),
+                generalization: trial.elsewhere.generalization,
+            };
+            trials.iter().any(|trial| trial.repaired).then(|| Self {
                 key,
                 scores,
                 chosen,
+                judged: trials.iter().map(judged).collect(),
                 trials,
             })
         };
@@ -101,7 +110,19 @@ impl<'a> Oracle<'a> {
 
     /// The builds that made the repairs.
     pub(super) fn builds(&self) -> impl Iterator<Item = &str> {
-        self.trials.iter().map(|trial| trial.build.as_str())
+        let chosen = self.chosen.map(|chosen| chosen.build.as_str());
+        let trials = self.trials.iter().map(|trial| trial.build.as_str());
+        trials.chain(chosen)
+    }
+
+    /// How good each layer is on the first half of the test split, by divergence, to fit priors on:
+    /// layers that are not repaired come last.
+    pub(super) fn fitted_quality(&self) -> Vec<f64> {
+        let divergence = |trial: &&Trial| trial.halves.map(|halves| -halves[0].divergence);
+        let qualities = self.trials.iter().map(divergence);
+        qualities
+            .map(|quality| quality.unwrap_or(f64::MIN))
+            .collect()
     }
 
     /// Whether the last layer is repaired.
@@ -123,11 +144,7 @@ impl<'a> Oracle<'a> {
 
     /// The harm of every layer; one that is not repaired counts as bad as the worst that is.
     pub(super) fn harms(&self, harm: Harm) -> Option<Vec<f64>> {
-        let known: Vec<Option<f64>> = self
-            .trials
-            .iter()
-            .map(|trial| harm.of(&trial.elsewhere))
-            .collect();
+        let known: Vec<Option<f64>> = self.judged.iter().map(|judged| harm.of(judged)).collect();
         let worst = known.iter().flatten().copied().reduce(f64::max)?;
         Some(known.into_iter().map(|h| h.unwrap_or(worst)).collect())
     }
@@ -188,10 +205,15 @@ impl<'a> Oracle<'a> {
     /// The pick of a heuristic; `None` when it scores no layer.
     pub(super) fn pick(&self, heuristic: &str) -> Option<Pick> {
         let scores = self.scores.scores.get(heuristic)?;
+        let layer = heuristics::pick(scores)?;
+        let seconds = self.scores.seconds.get(heuristic).copied()?;
+        let score =
+            |score: &Option<f64>| score.filter(|s| !s.is_nan()).unwrap_or(f64::NEG_INFINITY);
         Some(Pick {
-            elsewhere: self.trials[heuristics::pick(scores)?].elsewhere,
-            seconds: self.scores.seconds.get(heuristic).copied()?,
-            ranking: descending(scores),
+            elsewhere: self.judged[layer],
+            seconds,
+            total_seconds: seconds + self.trials[layer].seconds,
+            scores: scores.iter().map(score).collect(),
         })
     }
 
@@ -206,11 +228,13 @@ impl<'a> Oracle<'a> {
     /// What the prior of the search picks by itself.
     pub(super) fn combined(&self) -> Option<Pick> {
         let chosen = self.chosen?;
-        let order = self.positions(&chosen.order);
+        let scores = self.places(&chosen.order);
+        let layer = heuristics::pick(&scores.iter().copied().map(Some).collect::<Vec<_>>())?;
         Some(Pick {
-            elsewhere: self.trials[*order.first()?].elsewhere,
+            elsewhere: self.judged[layer],
             seconds: chosen.prior_seconds,
-            ranking: order,
+            total_seconds: chosen.prior_seconds + self.trials[layer].seconds,
+            scores,
         })
     }
 
@@ -220,22 +244,17 @@ impl<'a> Oracle<'a> {
         Some(Pick {
             elsewhere: chosen.elsewhere,
             seconds: chosen.seconds - chosen.kept_seconds,
-            ranking: self.positions(&chosen.ranking),
+            total_seconds: chosen.seconds,
+            scores: self.places(&chosen.ranking),
         })
     }
 
-    /// Where layers of the network stand among the scored ones.
-    fn positions(&self, layers: &[usize]) -> Vec<usize> {
-        let scored = &self.scores.layers;
-        let at = |layer: &usize| scored.iter().position(|known| known == layer);
-        layers.iter().filter_map(at).collect()
+    /// A score for every scored layer from the order of some of them, the best first; the others
+    /// come last.
+    fn places(&self, order: &[usize]) -> Vec<f64> {
+        let layers = self.scores.layers.iter();
+        let place = |layer: &usize| order.iter().position(|other| other == layer);
+        let score = |place: Option<usize>| place.map_or(f64::NEG_INFINITY, |place| -(place as f64));
+        layers.map(|layer| score(place(layer))).collect()
     }
-}
-
-/// Positions by score, the highest first; those without one last.
-fn descending(scores: &[Option<f64>]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    let value = |i: usize| scores[i].unwrap_or(f64::NEG_INFINITY);
-    order.sort_by(|&a, &b| value(b).total_cmp(&value(a)));
-    order
 }

@@ -18,6 +18,8 @@ pub(super) struct Settings {
     pub(super) clean: [usize; 2],
     /// Guard examples of images and texts, and of vectors.
     pub(super) guard: [usize; 2],
+    /// Share of brute force's time that the search may take.
+    pub(super) budget_share: f64,
 }
 
 impl Settings {
@@ -38,6 +40,12 @@ impl Settings {
                     folder.display()
                 )),
             };
+        }
+        if folder.join("trials.jsonl").exists() {
+            return Err(miette!(
+                "there are results in {} and no settings.json that says how they were made; name another folder with --store",
+                folder.display()
+            ));
         }
         std::fs::create_dir_all(folder)
             .into_diagnostic()
@@ -147,6 +155,7 @@ mod tests {
             rounds: 9,
             clean: [1, 2],
             guard: [3, 4],
+            budget_share: 0.5,
         };
         settings(5.0).keep(folder.path()).unwrap();
         settings(5.0).keep(folder.path()).unwrap();
