@@ -26,7 +26,7 @@ use crate::scores::by_name;
 use crate::statistics::{Phase, Statistics};
 
 /// Penalty of weights, relative to the weight of the examples.
-const RIDGE: f64 = 0.05;
+const RIDGE: f64 = 0.01;
 
 /// The scores of the combined heuristics for the layers of one repair set, and how good the
 /// layers turned out to be.

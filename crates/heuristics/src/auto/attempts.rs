@@ -58,14 +58,25 @@ pub(super) fn run(
             break;
         }
         let way = Way::sequential(&[layer], question.margin);
-        let limit = match question.best(&attempts) {
-            Some(_) => question.limit(&attempts, clock),
-            None => question.first_limit(layer, pilots).max(clock.left()),
+        let time = match question.best(&attempts) {
+            Some(_) => question.time(&attempts, clock),
+            None => Time {
+                all: clock.left(),
+                repair: question.first_limit(layer, pilots),
+            },
         };
-        attempts.extend(question.attempt(&way, limit)?);
+        attempts.extend(question.attempt(&way, time)?);
     }
     question.vary(&mut attempts, clock)?;
     Ok(attempts)
+}
+
+/// Time for an attempt.
+struct Time {
+    /// Guard moments and repair.
+    all: Duration,
+    /// What is left for the repair in any case.
+    repair: Duration,
 }
 
 /// How a repair is made.
@@ -119,17 +130,20 @@ impl Question<'_> {
     }
 
     /// Time for another attempt after the best one: a few times as much and some.
-    fn limit(&self, attempts: &[Attempt], clock: &Clock) -> Duration {
+    fn time(&self, attempts: &[Attempt], clock: &Clock) -> Time {
         let seconds = self
             .best(attempts)
             .map_or(0.0, |best| attempts[best].seconds);
         let seconds = Duration::from_secs_f64(PATIENCE * seconds);
         let least = self.budget.mul_f64(LEAST_SHARE);
-        clock.left().min(seconds.max(least))
+        Time {
+            all: clock.left().min(seconds.max(least)),
+            repair: Duration::ZERO,
+        }
     }
 
     /// Repairs all points; `None` when the method or the metric does not apply to the layers.
-    fn attempt(&self, way: &Way, limit: Duration) -> Result<Option<Attempt>, HeuristicError> {
+    fn attempt(&self, way: &Way, time: Time) -> Result<Option<Attempt>, HeuristicError> {
         let start = Instant::now();
         let set = RepairSet::argmax(self.points, way.margin)?;
         let chosen: Vec<Layer> = way
@@ -148,7 +162,7 @@ impl Question<'_> {
         let moments = GuardMoments::collect(self.network, inputs, shape, &moved)?;
         let problem = self.problem(&chosen, &set, &moments);
         let options = Options {
-            time_limit: Some(limit.saturating_sub(start.elapsed())),
+            time_limit: Some(time.all.saturating_sub(start.elapsed()).max(time.repair)),
             method: way.method,
             ..self.options.clone()
         };
@@ -220,8 +234,8 @@ impl Question<'_> {
             if clock.left().as_secs_f64() < seconds {
                 break;
             }
-            let limit = self.limit(attempts, clock);
-            attempts.extend(self.attempt(&way, limit)?);
+            let time = self.time(attempts, clock);
+            attempts.extend(self.attempt(&way, time)?);
         }
         Ok(())
     }

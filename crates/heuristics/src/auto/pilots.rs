@@ -16,11 +16,11 @@ const SHARE: f64 = 0.5;
 const EXAMPLES: usize = 100;
 /// Share of the budget after which no pilot starts.
 const PILOT_SHARE: f64 = 0.5;
-/// How much longer than the ones before a pilot may take: a layer that is hopeless must not take
-/// the time of the others.
+/// How much longer than those that repaired a pilot may take: a layer that is hopeless must not
+/// take the time of the others.
 const PATIENCE: f64 = 3.0;
 /// Share of the time for pilots that each may take.
-const LEAST_SHARE: f64 = 0.25;
+const LEAST_SHARE: f64 = 0.1;
 
 /// A few points repaired at one layer.
 #[derive(Clone, Debug)]
@@ -87,7 +87,8 @@ pub(super) fn run(
     Ok(pilots)
 }
 
-/// Time for the next pilot: a few times the median of those that repaired, and some.
+/// Time for the next pilot: a few times the median of those that repaired, and some; all there is
+/// until one has, since the layers come with the most promising one first.
 fn limit(pilots: &[Pilot], clock: &Clock) -> Duration {
     let all = clock.budget.mul_f64(PILOT_SHARE);
     let left = all.saturating_sub(clock.start.elapsed());
@@ -96,7 +97,9 @@ fn limit(pilots: &[Pilot], clock: &Clock) -> Duration {
         .filter(|pilot| pilot.end == PilotEnd::Repaired);
     let mut seconds: Vec<f64> = repaired.map(|pilot| pilot.seconds).collect();
     seconds.sort_by(f64::total_cmp);
-    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(0.0);
+    let Some(median) = seconds.get(seconds.len() / 2) else {
+        return left;
+    };
     let some = all.mul_f64(LEAST_SHARE);
     left.min(some.max(Duration::from_secs_f64(PATIENCE * median)))
 }

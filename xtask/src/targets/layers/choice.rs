@@ -19,9 +19,11 @@ pub(super) struct Chosen {
     /// The weights of the prior, fitted on other networks.
     pub(super) weights: Vec<(String, f64)>,
     budget_seconds: f64,
-    /// Seconds of the scores and the guard moments for them; of everything, what the original
-    /// network says to the selection split included; and of the repair that is kept.
+    /// Seconds of the scores and the guard moments for them; of asking one network for its answers
+    /// on the selection split; of everything, the original network's answers included; and of the
+    /// repair that is kept.
     pub(super) prior_seconds: f64,
+    pub(super) selection_seconds: f64,
     pub(super) seconds: f64,
     pub(super) kept_seconds: f64,
     /// Indices of the layers by the prior, and after the pilots.
@@ -70,6 +72,7 @@ impl Chooser<'_> {
         let network = &self.bench.subject.network;
         let start = Instant::now();
         let selection = Probe::new(network, self.selection).into_diagnostic()?;
+        let selection_seconds = start.elapsed().as_secs_f64();
         let question = Question {
             network,
             checkpoint: &self.bench.subject.checkpoint,
@@ -96,6 +99,7 @@ impl Chooser<'_> {
             weights: names.iter().cloned().zip(weights.iter().copied()).collect(),
             budget_seconds: budget.as_secs_f64(),
             prior_seconds: choice.prior.moments_seconds + choice.prior.score_seconds,
+            selection_seconds,
             seconds,
             kept_seconds: kept.map_or(0.0, |attempt| attempt.trial.repair_seconds),
             order: choice.prior.order(),

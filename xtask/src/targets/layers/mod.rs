@@ -30,7 +30,6 @@ use repair::GuardMoments;
 use self::brute::{Probes, ROUNDS, TIME_BOX, Trial, trial};
 use self::choice::{Chooser, Chosen};
 use self::outcome::Oracle;
-use self::report::TIME_SHARE;
 use self::scores::{Scores, score};
 use self::sets::{Kind, SELECTION, SetKey, Splits, TEST, keys};
 use self::store::{Settings, Store, build};
@@ -53,6 +52,10 @@ pub(super) struct Study {
     pub(super) store: PathBuf,
 }
 
+/// The share of brute force's time that the search gets; moments, evaluation and the end of its
+/// last repair come on top.
+const BUDGET_SHARE: f64 = 0.1;
+
 /// What is known so far.
 struct Known {
     trials: Store<Trial>,
@@ -68,7 +71,7 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         rounds: ROUNDS,
         clean: [SELECTION, TEST],
         guard: GUARD,
-        budget_share: TIME_SHARE,
+        budget_share: BUDGET_SHARE,
     };
     settings.keep(&study.store)?;
     let mut known = Known {
@@ -174,7 +177,7 @@ impl Known {
             ));
             return Ok(());
         }
-        let budget = Duration::from_secs_f64(TIME_SHARE * oracle.brute_seconds());
+        let budget = Duration::from_secs_f64(BUDGET_SHARE * oracle.brute_seconds());
         let prior = report::fit(&oracles, |network| network != key.network)?;
         // A choice by another prior is made again: that of before knew fewer repair sets.
         if oracle.chosen.is_some_and(|chosen| chosen.is_by(&prior)) {

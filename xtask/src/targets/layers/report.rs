@@ -32,7 +32,7 @@ const RESAMPLES: usize = 2000;
 /// What the search must reach: a third of the best literature rule's regret and of the last
 /// layer's, at a fifth of brute force's time, and this rank correlation.
 const REGRET_SHARE: f64 = 1.0 / 3.0;
-pub(super) const TIME_SHARE: f64 = 0.2;
+const TIME_SHARE: f64 = 0.2;
 const CORRELATION: f64 = 0.8;
 
 /// How one rule fares on the repair sets of one network.

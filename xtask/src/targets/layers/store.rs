@@ -18,7 +18,7 @@ pub(super) struct Settings {
     pub(super) clean: [usize; 2],
     /// Guard examples of images and texts, and of vectors.
     pub(super) guard: [usize; 2],
-    /// Share of brute force's time that the search may take.
+    /// Share of brute force's time that the search gets.
     pub(super) budget_share: f64,
 }
 
