@@ -112,3 +112,36 @@ fn apart(guard: &Dataset) -> Result<[Dataset; 2], HeuristicError> {
     }
     Ok([guard.subset(&few)?, guard.subset(&others)?])
 }
+
+#[cfg(test)]
+mod tests {
+    use data::ExampleId;
+
+    use super::*;
+
+    fn guard(count: usize) -> Dataset {
+        Dataset {
+            inputs: (0..count).map(|i| i as f32).collect(),
+            shape: vec![1],
+            labels: vec![0; count],
+            classes: 1,
+            ids: (0..count as u32)
+                .map(|i| ExampleId::clean("drawn", i))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_measured_is_not_what_the_metric_is_taken_from() {
+        for count in [3, 50, 96, 500] {
+            let [few, others] = apart(&guard(count)).unwrap();
+            assert!(few.len() <= SKETCH && others.len() <= MEASURED);
+            assert_eq!(few.len() + others.len(), count.min(SKETCH + MEASURED));
+            assert!(others.inputs.iter().all(|x| !few.inputs.contains(x)));
+            // Both reach from one end of the set to the other.
+            assert!(few.inputs.last().unwrap() * 3.0 >= count as f32);
+        }
+        let [few, others] = apart(&guard(1)).unwrap();
+        assert_eq!(few.inputs, others.inputs);
+    }
+}

@@ -26,6 +26,8 @@ const OURS: [&str; 8] = [
 ];
 const AUTO: &str = "auto";
 const COMBINED: &str = "combined";
+/// The mean over all layers instead of one draw.
+const RANDOM: &str = "random";
 const LEVEL: f64 = 0.95;
 const RESAMPLES: usize = 2000;
 
@@ -69,7 +71,10 @@ impl Fares {
             |(_, pick): &(&Oracle<'_>, Pick)| f64::from(u8::from(pick.elsewhere.test.is_none()));
         let correlation = |measure: fn(&[f64], &[f64]) -> Option<f64>| {
             let of = |(oracle, pick): &(&Oracle<'_>, Pick)| {
-                measure(&pick.scores, &oracle.quality(Harm::Divergence)?)
+                let quality = oracle.quality(Harm::Divergence)?;
+                (pick.scores.len() == quality.len())
+                    .then(|| measure(&pick.scores, &quality))
+                    .flatten()
             };
             picks.iter().filter_map(of).collect()
         };
@@ -224,7 +229,7 @@ pub(super) fn fit(
 }
 
 /// Every rule, by its regret in drawdown.
-fn fares(oracles: &[&Oracle<'_>]) -> Vec<Fares> {
+fn fares<'o, 'a>(oracles: &[&'o Oracle<'a>]) -> Vec<Fares> {
     // All rules are compared on the same repair sets: those that the search has run on, if any.
     let mut oracles = oracles.to_vec();
     if oracles.iter().any(|oracle| oracle.chosen.is_some()) {
@@ -240,7 +245,12 @@ fn fares(oracles: &[&Oracle<'_>]) -> Vec<Fares> {
         gather(AUTO, &|oracle| oracle.auto()),
         gather(COMBINED, &|oracle| oracle.combined()),
     ];
-    for heuristic in &ALL {
+    let any = |&oracle: &&'o Oracle<'a>| oracle.any().into_iter().map(move |pick| (oracle, pick));
+    fares.push(Fares::new(
+        RANDOM,
+        &oracles.iter().flat_map(any).collect::<Vec<_>>(),
+    ));
+    for heuristic in ALL.iter().filter(|heuristic| heuristic.name() != RANDOM) {
         fares.push(gather(heuristic.name(), &|oracle| {
             oracle.pick(heuristic.name())
         }));
@@ -411,7 +421,7 @@ fn regret_targets(rules: &[(String, BTreeMap<Harm, f64>)]) -> Vec<Judged> {
         };
         let literature = rules.iter().filter(|(name, _)| {
             let name = name.as_str();
-            ![AUTO, COMBINED, "random"].contains(&name) && !OURS.contains(&name)
+            ![AUTO, COMBINED, RANDOM].contains(&name) && !OURS.contains(&name)
         });
         let best = literature
             .filter_map(|(name, _)| regret(name))
