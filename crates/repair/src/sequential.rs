@@ -51,6 +51,8 @@ const LARGEST_OVERSHOOT: f64 = 0.05;
 /// Fractions of a step that are taken one after the other where no step lowers the merit or a
 /// repair crawls: kinks meet there, and the merit falls again behind them.
 const LEAPS: [f64; 8] = [0.2, 0.5, 1.0, 0.2, 0.5, 1.0, 0.5, 1.0];
+/// What is tried of a leap, one after the other, where the network overflows.
+const SHORTER_LEAPS: [f64; 3] = [1.0, 0.1, 0.01];
 /// A repair crawls when its trust weight stays beyond the first number for as many steps as the
 /// second, and they leave more than the third of the violation: it follows kinks, and leaps are
 /// worth more than further such steps.
@@ -134,6 +136,13 @@ pub(crate) fn run(
         polished += usize::from(best.is_some());
         problem.choose(&current, &mut kept);
         let rows = problem.rows(&current, &kept, control.overshoot)?;
+        if rows.rhs.iter().any(|b| !b.is_finite()) {
+            // The gradients overflow although the outputs do not.
+            stop = Some(SequenceStop::Solver(
+                "gradients of the outputs are no finite numbers".into(),
+            ));
+            break;
+        }
         if bytes == 0 {
             tracing::info!(
                 rows = kept.len(),
@@ -198,7 +207,10 @@ pub(crate) fn run(
                     break;
                 }
             };
-            current = problem.iterate(towards(&current, &step, fraction))?;
+            let Some(landed) = leap(&problem, &current, &step, fraction)? else {
+                break;
+            };
+            current = landed;
             control.trust = FIRST_TRUST;
             control.slow.clear();
             if current.satisfied() {
@@ -261,6 +273,23 @@ fn towards(from: &Iterate, step: &Step, fraction: f64) -> Vec<f64> {
     pairs
         .map(|(from, to)| from + fraction * (to - from))
         .collect()
+}
+
+/// Part of the way to the target of a step, whatever it does to the merit, but not so far that the
+/// network overflows; `None` where any part of it does.
+fn leap(
+    problem: &Linearised<'_>,
+    from: &Iterate,
+    step: &Step,
+    fraction: f64,
+) -> Result<Option<Iterate>, RepairError> {
+    for shorter in SHORTER_LEAPS {
+        let landed = problem.iterate(towards(from, step, shorter * fraction))?;
+        if landed.slacks.iter().all(|slack| slack.is_finite()) {
+            return Ok(Some(landed));
+        }
+    }
+    Ok(None)
 }
 
 /// Points that no step from `at` serves together.
