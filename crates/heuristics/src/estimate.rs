@@ -40,7 +40,10 @@ pub(crate) fn estimate(
     let suffix = Suffix::new(subject.network, layers, subject.set, false)?;
     let metric = match Metric::guarded(suffix.layers(), subject.moments, subject.damping) {
         // Without a metric there is no repair to first order.
-        Err(RepairError::Metric { .. }) => return Ok((None, -EIGENVALUE_FLOOR.log10())),
+        Err(RepairError::Metric { .. }) => {
+            watch.lap(Phase::FirstOrder);
+            return Ok((None, -EIGENVALUE_FLOOR.log10()));
+        }
         metric => metric?,
     };
     let found = first_order(&suffix, &metric, subject.set, MAX_MEMORY)?;

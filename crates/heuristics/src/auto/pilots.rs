@@ -69,6 +69,9 @@ pub(super) fn run(
     order: &[usize],
     clock: &Clock,
 ) -> Result<Vec<Pilot>, HeuristicError> {
+    if clock.share() > PILOT_SHARE {
+        return Ok(Vec::new());
+    }
     let set = hardest(question)?;
     let sample = question.clean.sample(EXAMPLES);
     let probe = sample.probe(question.network)?;

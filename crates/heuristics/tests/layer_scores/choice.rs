@@ -7,7 +7,7 @@ use heuristics::{Choice, Combination, HeuristicError, Probe, Question, WORTH, au
 use network::{Activation, mlp};
 use repair::{Method, Options};
 
-use crate::fixture::{Fixture, numbers};
+use crate::fixture::{Fixture, numbers, scores};
 
 const LABELS: [usize; 3] = [0, 2, 1];
 
@@ -163,4 +163,18 @@ fn a_prior_with_an_unknown_heuristic_is_refused() {
         &alone("tea_leaves"),
     );
     assert!(matches!(refused, Err(HeuristicError::Unknown { .. })));
+}
+
+#[test]
+fn what_a_combination_does_not_read_is_not_measured_and_changes_no_score_of_it() {
+    let fixture = fixture(Activation::Relu);
+    let prior = Combination::shipped();
+    let few = fixture.collect_phases(&prior.phases().unwrap()).unwrap();
+    let all = fixture.statistics();
+    let of = |statistics| prior.prior(&fixture.network, statistics).unwrap();
+    assert_eq!(of(&few), of(&all));
+    for skipped in ["gradient_ratio", "pattern_slack"] {
+        assert_eq!(scores(&few, skipped), [None; 3], "{skipped}");
+        assert!(scores(&all, skipped).iter().all(Option::is_some));
+    }
 }

@@ -47,6 +47,10 @@ impl Fixture {
     }
 
     pub(crate) fn collect(&self) -> Result<Statistics, HeuristicError> {
+        self.collect_phases(&Phase::ALL)
+    }
+
+    pub(crate) fn collect_phases(&self, phases: &[Phase]) -> Result<Statistics, HeuristicError> {
         let subject = Subject {
             network: &self.network,
             set: &self.set,
@@ -55,7 +59,7 @@ impl Fixture {
             moments: &self.moments(),
             damping: DAMPING,
             clean: self.clean.as_deref(),
-            phases: &Phase::ALL,
+            phases,
             measured: MEASURED,
         };
         Statistics::collect(&subject, 0)

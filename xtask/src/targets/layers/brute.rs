@@ -26,7 +26,7 @@ pub(super) struct Trial {
     pub(super) name: String,
     /// The build that made it.
     pub(super) build: String,
-    /// Whether every point is right, with the margin.
+    /// Whether every point is right, with the margin, and the network is finite elsewhere.
     pub(super) repaired: bool,
     /// Points that are right in percent, where a network came out of it.
     pub(super) efficacy: Option<f64>,
@@ -73,15 +73,19 @@ impl<'a> Probes<'a> {
         Ok(())
     }
 
-    /// What a repair does, and the same on the halves of the test split.
+    /// What a repair does, and the same on the halves of the test split; `None` when the network
+    /// overflows there, which is no repair.
     pub(super) fn compare(
         &self,
         network: &Network,
         repair: &Repair,
-    ) -> Result<(Elsewhere, [Effects; 2]), HeuristicError> {
+    ) -> Result<Option<(Elsewhere, [Effects; 2])>, HeuristicError> {
         let (device, precision) = (network.device(), network.precision());
         let repaired = Network::load(&repair.checkpoint, device, precision)?;
         let test = self.test.compare(&repaired)?;
+        if test.iter().any(|effect| !effect.divergence.is_finite()) {
+            return Ok(None);
+        }
         let similar = self.similar.as_ref();
         let similar = similar.map(|set| set.effects(&repaired)).transpose()?;
         let elsewhere = Elsewhere {
@@ -89,7 +93,7 @@ impl<'a> Probes<'a> {
             generalization: similar.map(|effects| 0.0 - effects.drawdown),
         };
         let half = |first: usize| Effects::mean(test.iter().skip(first).step_by(2));
-        Ok((elsewhere, [half(0), half(1)]))
+        Ok(Some((elsewhere, [half(0), half(1)])))
     }
 }
 
@@ -150,9 +154,10 @@ pub(super) fn trial(
         Ok(Outcome::Infeasible(_)) | Err(RepairError::Metric { .. }) => return Ok(trial),
         Err(error) => return Err(error).into_diagnostic(),
     };
-    trial.repaired = true;
     trial.efficacy = Some(repair.efficacy);
-    let (elsewhere, halves) = probes.compare(network, &repair).into_diagnostic()?;
-    (trial.elsewhere, trial.halves) = (elsewhere, Some(halves));
+    if let Some((elsewhere, halves)) = probes.compare(network, &repair).into_diagnostic()? {
+        trial.repaired = true;
+        (trial.elsewhere, trial.halves) = (elsewhere, Some(halves));
+    }
     Ok(trial)
 }

@@ -91,7 +91,7 @@ impl Chooser<'_> {
         let kept = choice.kept();
         let repair = kept.and_then(|attempt| attempt.trial.repair());
         let compared = repair.map(|repair| self.probes.compare(network, repair));
-        let compared = compared.transpose().into_diagnostic()?;
+        let compared = compared.transpose().into_diagnostic()?.flatten();
         let Combination { names, weights } = self.prior;
         Ok(Chosen {
             set: key.clone(),

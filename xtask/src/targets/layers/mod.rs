@@ -52,8 +52,8 @@ pub(super) struct Study {
     pub(super) store: PathBuf,
 }
 
-/// The share of brute force's time that the search gets; moments, evaluation and the end of its
-/// last repair come on top.
+/// The share of the time of all repairs that the search gets. It may take longer: until a repair
+/// succeeds each has the time of one, and what is begun is ended.
 const BUDGET_SHARE: f64 = 0.1;
 
 /// What is known so far.
@@ -177,7 +177,8 @@ impl Known {
             ));
             return Ok(());
         }
-        let budget = Duration::from_secs_f64(BUDGET_SHARE * oracle.brute_seconds());
+        // A former choice knows more of brute force's time, and must not change the budget.
+        let budget = Duration::from_secs_f64(BUDGET_SHARE * oracle.repairs_seconds());
         let prior = report::fit(&oracles, |network| network != key.network)?;
         // A choice by another prior is made again: that of before knew fewer repair sets.
         if oracle.chosen.is_some_and(|chosen| chosen.is_by(&prior)) {

@@ -130,12 +130,16 @@ impl<'a> Oracle<'a> {
         self.trials.last().is_some_and(|trial| trial.repaired)
     }
 
-    /// Seconds of the guard moments, of the repairs at every layer, and of telling them apart on the
-    /// selection split, as far as it is known how long that takes.
+    /// Seconds of the guard moments and of the repairs at every layer.
+    pub(super) fn repairs_seconds(&self) -> f64 {
+        self.scores.moments_seconds + self.trials.len() as f64 * self.repair_seconds()
+    }
+
+    /// The same, and seconds of telling the layers apart on the selection split, where a choice has
+    /// measured how long one of them takes.
     pub(super) fn brute_seconds(&self) -> f64 {
         let each = self.chosen.map_or(0.0, |chosen| chosen.selection_seconds);
-        let layers = self.trials.len() as f64;
-        self.scores.moments_seconds + layers * (self.repair_seconds() + each)
+        self.repairs_seconds() + self.trials.len() as f64 * each
     }
 
     /// Mean seconds of one repair, its guard moments aside.
