@@ -9,7 +9,6 @@ use rayon::prelude::*;
 use repair::{Affine, RepairError};
 
 use crate::HeuristicError;
-use crate::profile::gives_probabilities;
 use crate::representation::batches;
 use crate::similarity::norm;
 
@@ -39,7 +38,7 @@ pub(crate) fn loss_statistics(
         let labels = &labels[first..first + x.shape()[0]];
         first += labels.len();
         let (traces, outputs) = network.activations(x.clone())?;
-        let selector = loss_gradient(&outputs.to_vec()?, labels, gives_probabilities(network));
+        let selector = loss_gradient(&outputs.to_vec()?, labels, network.ends_in_softmax());
         let selector = Value::from_f64(
             &selector,
             &outputs.shape(),

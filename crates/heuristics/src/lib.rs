@@ -48,7 +48,7 @@ mod statistics;
 mod suggest_drop;
 
 pub use auto::{
-    Attempt, Choice, PRIOR_POINTS, Pilot, PilotEnd, Prior, Question, SKETCH, WORTH, auto,
+    Attempt, Choice, PRIOR_GUARD, PRIOR_POINTS, Pilot, PilotEnd, Prior, Question, WORTH, auto,
 };
 pub use combined::{Combination, Example};
 pub use effects::{Effect, Effects};

@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::graph::NodeId;
-use crate::{Checkpoint, Graph, Layer, NetworkError, Precision, Value, architectures};
+use crate::{Checkpoint, Graph, Layer, NetworkError, Op, Precision, Value, architectures};
 
 /// A tensor of a network, as burn's autodiff and optimizers see it.
 #[derive(Module, Debug)]
@@ -167,6 +167,12 @@ impl Network {
                     .map(|layer| layer.name.clone())
                     .collect(),
             })
+    }
+
+    /// Whether the outputs are probabilities.
+    pub fn ends_in_softmax(&self) -> bool {
+        let graph = self.graph();
+        graph.nodes()[graph.output()].op == Op::Softmax
     }
 
     /// Whether output c depends on channel c of the layer's output alone: the last linear layer,

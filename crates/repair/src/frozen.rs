@@ -29,7 +29,7 @@ use crate::suffix::{PointTarget, State, Suffix};
 use crate::{Change, RepairError, RepairSet};
 
 /// How far inside its half-space each row is kept, so that rounding the weights
-/// to their dtype flips neither a specification nor a sign.
+/// to their dtype flips neither a specification nor a sign; how far outside it may lie, if negative.
 #[derive(Clone, Copy, Debug)]
 pub struct Safety {
     /// For specification rows.
@@ -279,7 +279,8 @@ impl<'a> FrozenRows<'a> {
                     };
                     // Equal members give the same value, whichever wins: no safety is needed.
                     let id = windows.first + entry * windows.members + member;
-                    row(id, kind, z[winner] - z[loser], 0.0);
+                    let bound = self.safety.sign.min(0.0);
+                    row(id, kind, z[winner] - z[loser], bound);
                 }
             }
         }

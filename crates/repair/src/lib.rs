@@ -80,7 +80,9 @@ pub use first_order::{FirstOrder, first_order};
 pub use frozen::{FrozenRows, Safety};
 pub use full::{FullOutcome, FullProgram};
 pub use guard::{GroupMoments, GuardMoments, LayerMoments};
-pub use margin::{MARGINS, MarginChoice, MarginTrial, Selection, TOLERANCE, choose_margin};
+pub use margin::{
+    MARGINS, MarginChoice, MarginTrial, Selection, TOLERANCE, choose_margin, margins,
+};
 pub use metric::{DAMPING, Metric};
 pub use objective::{Method, Objective};
 pub use outcome::{Conflict, Outcome, Repair, Report, StopReason, Unfinished};

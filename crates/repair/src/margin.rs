@@ -16,6 +16,8 @@
 //! measured, it looks down first. Each repair starts from that of the neighbouring margin. The
 //! selection split is run up to the first edited layer once, and from there on for every margin.
 
+use std::time::Instant;
+
 use data::Dataset;
 use network::{Layer, Network};
 
@@ -82,6 +84,15 @@ pub struct MarginChoice {
     pub trials: Vec<MarginTrial>,
 }
 
+/// The margins that a network can reach: probabilities differ by less than 1.
+pub fn margins(network: &Network) -> impl Iterator<Item = f64> {
+    let most = match network.ends_in_softmax() {
+        true => 1.0,
+        false => f64::INFINITY,
+    };
+    MARGINS.into_iter().filter(move |&margin| margin < most)
+}
+
 /// Repairs `points` with the margin that the selection split favours; the set of `problem` is
 /// not used.
 ///
@@ -94,7 +105,8 @@ pub fn choose_margin(
     selection: Selection<'_>,
 ) -> Result<MarginChoice, RepairError> {
     let mut ladder = Ladder::new(problem, points, options, selection)?;
-    let (lower, upper) = MARGINS.split_at(MARGINS.len() / 2);
+    let margins: Vec<f64> = margins(problem.network).collect();
+    let (lower, upper) = margins.split_at(margins.len() / 2);
     let mut down: Vec<f64> = lower.iter().rev().copied().collect();
     let (middle, up) = upper.split_first().ok_or(RepairError::EmptySet)?;
     let mut up = up.to_vec();
@@ -145,6 +157,8 @@ struct Ladder<'a> {
     similar: Option<Side<'a>>,
     clean: Side<'a>,
     best: Option<(MarginTrial, Outcome)>,
+    /// When the first margin was tried: all of them share the time limit.
+    begun: Instant,
     /// The last margin that was not reached.
     unreached: Option<(f64, Outcome)>,
     trials: Vec<MarginTrial>,
@@ -171,6 +185,7 @@ impl<'a> Ladder<'a> {
             options,
             tolerance: selection.tolerance,
             best: None,
+            begun: Instant::now(),
             unreached: None,
             trials: Vec::new(),
         })
@@ -187,7 +202,10 @@ impl<'a> Ladder<'a> {
             start,
             ..*self.problem
         };
-        let outcome = repair(&attempt, self.options)?;
+        let mut options = self.options.clone();
+        let spent = self.begun.elapsed();
+        options.time_limit = options.time_limit.map(|all| all.saturating_sub(spent));
+        let outcome = repair(&attempt, &options)?;
         let Outcome::Repaired(found) = &outcome else {
             self.unreached = Some((margin, outcome));
             return Ok(Attempt::Unreached);

@@ -10,12 +10,12 @@ use crate::RepairError;
 /// A measure of the change Δ = (W_k, b_k, later biases).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Objective {
-    /// The expected squared change of the outputs on the guard set, to first
-    /// order, plus damping: `Δᵀ(A ⊗ G)Δ + λ‖Δ‖²`.
+    /// Half the expected squared change of the outputs on the guard set, to first order, with
+    /// damped factors: `½ Δᵀ(Ã ⊗ G̃)Δ` (see [`Metric`](crate::Metric)).
     #[default]
     #[serde(rename = "guarded")]
     Guarded,
-    /// `‖Δ‖₂²`
+    /// `½ ‖Δ‖₂²`
     #[serde(rename = "l2")]
     L2,
     /// `‖Δ‖₁`

@@ -12,10 +12,28 @@ use crate::Change;
 pub enum Outcome {
     /// Every specification holds on the weights as saved.
     Repaired(Box<Repair>),
-    /// No change of this layer under this method satisfies all specifications.
+    /// No change of this layer under this method satisfies all specifications, within the
+    /// [radius](Conflict::radius) to which arithmetic can tell.
     Infeasible(Conflict),
     /// Neither was shown.
     Unknown(Box<Unfinished>),
+}
+
+impl Outcome {
+    /// The outcome with the sizes and times of its run.
+    pub(crate) fn reported(mut self, report: Report) -> Self {
+        match &mut self {
+            Self::Repaired(repair) => repair.report = report,
+            Self::Infeasible(conflict) => conflict.report = report,
+            Self::Unknown(unfinished) => {
+                if let Some(best) = &mut unfinished.best {
+                    best.report = report.clone();
+                }
+                unfinished.report = report;
+            }
+        }
+        self
+    }
 }
 
 /// A repaired checkpoint and its self-check.
@@ -31,7 +49,8 @@ pub struct Repair {
     /// Share of the points whose every specification holds with margin zero, in percent.
     pub efficacy: f64,
     /// Dual price of each point: how fast the objective rises with the bounds of
-    /// its specification and pattern rows.
+    /// its specification and pattern rows. All zero where the solver gives none: for the objective
+    /// `aprnn`, and when it stopped at a change that satisfies everything but may not be the best.
     pub prices: Vec<f64>,
     /// Sizes and times.
     pub report: Report,
@@ -76,6 +95,13 @@ pub enum StopReason {
         /// network is in the way.
         conflict: Vec<usize>,
     },
+    /// The steps of a sequential repair are spent.
+    Rounds {
+        /// How many there were.
+        rounds: usize,
+        /// The worst slack after them.
+        worst_slack: f64,
+    },
     /// A later activation has no linear piece at a point.
     NoLinearPiece(String),
     /// Rounding the weights to their dtype breaks a specification, whatever the
@@ -96,6 +122,7 @@ impl StopReason {
         match self {
             Self::Time(_) => "time",
             Self::Stalled { .. } => "stalled",
+            Self::Rounds { .. } => "rounds",
             Self::NoLinearPiece(_) => "no linear piece",
             Self::Rounding { .. } => "rounding",
             Self::Overflow => "overflow",
@@ -123,6 +150,10 @@ impl fmt::Display for StopReason {
                     count => write!(f, "; {count} points conflict to first order"),
                 }
             }
+            Self::Rounds {
+                rounds,
+                worst_slack,
+            } => write!(f, "{rounds} rounds leave a slack of {worst_slack:.2e}"),
             Self::NoLinearPiece(message) => write!(f, "no linear piece: {message}"),
             Self::Rounding { worst_slack } => {
                 write!(f, "rounding leaves a slack of {worst_slack:.2e}")
@@ -146,7 +177,7 @@ pub struct Report {
     pub bytes: usize,
     /// Rounds of constraint generation, or sequential steps.
     pub rounds: usize,
-    /// Value of the objective at the answer.
+    /// Value of the objective at the answer; half the square of the quadratic ones.
     pub objective: f64,
     /// No change has a smaller objective (frozen pattern only); short of `objective` when the
     /// solver stopped at a change that satisfies everything and may not be the best.

@@ -57,6 +57,26 @@ pub struct Options {
     pub keep_zeros: bool,
 }
 
+impl Options {
+    /// Whether biases behind the start layer may change.
+    pub(crate) fn moves_later_biases(&self) -> bool {
+        self.later_biases.unwrap_or(self.method == Method::Frozen)
+    }
+
+    /// The layers that a repair of `layers` may change: these, and where later biases may change
+    /// all behind the first that have one. The guarded objective needs the moments of each.
+    pub fn moved_layers(&self, network: &Network, layers: &[Layer]) -> Vec<Layer> {
+        let first = layers.iter().map(|layer| layer.index).min();
+        let later = |layer: &Layer| {
+            self.moves_later_biases() && layer.bias.is_some() && Some(layer.index) > first
+        };
+        let all = network.layers().iter();
+        all.filter(|layer| layers.contains(layer) || later(layer))
+            .cloned()
+            .collect()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -131,9 +151,13 @@ pub(crate) fn check_start(problem: &Problem<'_>, options: &Options) -> Result<()
     if options.method == Method::Frozen {
         return wrong("none for a frozen repair".into(), "a change".into());
     }
+    let moved = options.moved_layers(problem.network, problem.layers);
     let edited = |name: &str| {
-        let own = |layer: &Layer| layer.weight == name || layer.bias.as_deref() == Some(name);
-        problem.layers.iter().any(own)
+        let weight = problem.layers.iter().any(|layer| layer.weight == name);
+        weight
+            || moved
+                .iter()
+                .any(|layer| layer.bias.as_deref() == Some(name))
     };
     for (name, numbers) in start.tensors() {
         if !edited(name) {
@@ -145,6 +169,17 @@ pub(crate) fn check_start(problem: &Problem<'_>, options: &Options) -> Result<()
         if numbers.len() != expected {
             let what = format!("{expected} numbers for tensor `{name}`");
             return wrong(what, numbers.len().to_string());
+        }
+    }
+    for layer in problem.layers.iter().filter(|_| options.keep_zeros) {
+        let affine = Affine::new(problem.network, layer)?;
+        let zeros = crate::affine::zeros(problem.network, &affine)?;
+        let entries = affine.matrix(start);
+        let broken = zeros.iter().zip(entries);
+        let broken = broken.filter(|(is_zero, d)| **is_zero && *d != 0.0).count();
+        if broken > 0 {
+            let got = format!("one that moves {broken} of `{}`", layer.weight);
+            return wrong("a change that keeps weights that are zero".into(), got);
         }
     }
     Ok(())

@@ -40,6 +40,16 @@ fn tolerances(precision: Precision) -> (Safety, f64) {
     )
 }
 
+/// A safety below zero by what rows cannot be trusted: what contradicts itself even then does so
+/// for certain.
+fn confirming(precision: Precision) -> Safety {
+    let (_, tolerance) = tolerances(precision);
+    Safety {
+        specification: -tolerance,
+        sign: -tolerance,
+    }
+}
+
 /// Attempts to outrun the rounding error by a larger safety.
 const ROUNDING_ATTEMPTS: usize = 4;
 
@@ -49,7 +59,9 @@ const ROUNDING_ATTEMPTS: usize = 4;
 /// [`RepairError`] when the problem makes no sense or something outside the
 /// mathematics fails. Infeasibility and spent limits are outcomes.
 pub fn repair(problem: &Problem<'_>, options: &Options) -> Result<Outcome, RepairError> {
-    Run::new(problem, options)?.outcome()
+    let mut run = Run::new(problem, options)?;
+    let outcome = run.outcome()?;
+    Ok(outcome.reported(run.report))
 }
 
 struct Run<'a> {
@@ -78,11 +90,12 @@ impl<'a> Run<'a> {
         problem
             .set
             .validate(problem.network, problem.network.classes())?;
-        let later_biases = options
-            .later_biases
-            .unwrap_or(options.method == Method::Frozen);
-        let suffix = Suffix::new(problem.network, problem.layers, problem.set, later_biases)?
-            .rounded_as(problem.checkpoint);
+        let later_biases = options.moves_later_biases();
+        let mut suffix = Suffix::new(problem.network, problem.layers, problem.set, later_biases)?;
+        if options.method == Method::Sequential {
+            // Frozen rows are affine in the change, which they would not be after rounding.
+            suffix = suffix.rounded_as(problem.checkpoint);
+        }
         let outputs = suffix.outputs(&suffix.at(None)?, Mode::Free)?;
         let classes = problem.network.classes();
         if let Some(at) = outputs.iter().position(|y| !y.is_finite()) {
@@ -107,80 +120,95 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn outcome(mut self) -> Result<Outcome, RepairError> {
+    fn outcome(&mut self) -> Result<Outcome, RepairError> {
         let (mut safety, _) = tolerances(self.problem.network.precision());
-        let mut rounded = None;
+        let mut rounded: Option<Repair> = None;
         for _ in 0..ROUNDING_ATTEMPTS {
-            let start = Instant::now();
-            let candidate = self.candidate(safety);
-            self.report.solve_seconds += start.elapsed().as_secs_f64();
-            let candidate = match candidate {
+            let candidate = match self.candidate(safety) {
                 Ok(Ok(candidate)) => candidate,
                 Ok(Err(Outcome::Infeasible(_))) => return self.confirm_infeasible(),
                 Ok(Err(outcome)) => return Ok(outcome),
                 Err(RepairError::Network(error @ NetworkError::NoLinearPiece { .. })) => {
-                    return Ok(self.unfinished(StopReason::NoLinearPiece(error.to_string()), None));
+                    return Ok(unfinished(
+                        StopReason::NoLinearPiece(error.to_string()),
+                        None,
+                    ));
                 }
                 Err(error) => return Err(error),
             };
-            let Some(repair) = self.round(candidate.change, candidate.prices)? else {
-                return Ok(self.unfinished(StopReason::Overflow, None));
+            let missing = match self.judge(candidate)? {
+                Ok(outcome) => return Ok(outcome),
+                // What is missing, doubled, is what the next attempt adds.
+                Err(repair) => {
+                    let missing = (-2.0 * repair.least_slack).max(safety.specification);
+                    rounded = Some(repair);
+                    missing
+                }
             };
-            // The file decides, not what the solver thinks of it.
-            if holds(&repair) {
-                return Ok(Outcome::Repaired(Box::new(repair)));
-            }
-            if let Some(reason) = candidate.shortfall {
-                return Ok(self.unfinished(reason, Some(repair)));
-            }
-            // What is missing, doubled, is what the next attempt adds.
-            let missing = (-2.0 * repair.least_slack).max(safety.specification);
             safety = Safety {
                 specification: safety.specification + missing,
                 sign: safety.sign + missing,
             };
-            rounded = Some(repair);
             if self.expired() {
-                break;
+                return Ok(unfinished(self.out_of_time(), rounded));
             }
         }
-        let worst_slack = rounded
-            .as_ref()
-            .map_or(f64::NAN, |repair| repair.least_slack);
-        Ok(self.unfinished(StopReason::Rounding { worst_slack }, rounded))
+        Ok(self.lost_in_rounding(rounded))
+    }
+
+    /// What a candidate comes to once it is saved: the file decides, not what the solver thinks of
+    /// it. An error is one that rounding alone has broken.
+    fn judge(&mut self, candidate: Candidate) -> Result<Result<Outcome, Repair>, RepairError> {
+        let Some(repair) = self.round(candidate.change, candidate.prices)? else {
+            return Ok(Ok(unfinished(StopReason::Overflow, None)));
+        };
+        if self.holds(&repair) {
+            return Ok(Ok(Outcome::Repaired(Box::new(repair))));
+        }
+        Ok(match candidate.shortfall {
+            Some(reason) => Ok(unfinished(reason, Some(repair))),
+            None => Err(repair),
+        })
     }
 
     /// Rows are encoded with a safety that the specification does not ask for: only
     /// what is infeasible without it is infeasible.
-    fn confirm_infeasible(mut self) -> Result<Outcome, RepairError> {
+    fn confirm_infeasible(&mut self) -> Result<Outcome, RepairError> {
+        let precision = self.problem.network.precision();
         let exact = Safety {
             specification: 0.0,
             sign: 0.0,
         };
+        if let Err(outcome) = self.candidate(confirming(precision))? {
+            return Ok(outcome);
+        }
         let candidate = match self.candidate(exact)? {
             Ok(candidate) => candidate,
+            // It contradicts itself by less than can be told.
+            Err(Outcome::Infeasible(_)) => return Ok(self.lost_in_rounding(None)),
             Err(outcome) => return Ok(outcome),
         };
-        let Some(repair) = self.round(candidate.change, candidate.prices)? else {
-            return Ok(self.unfinished(StopReason::Overflow, None));
-        };
-        if holds(&repair) {
-            return Ok(Outcome::Repaired(Box::new(repair)));
-        }
-        let worst_slack = repair.least_slack;
-        let reason = candidate
-            .shortfall
-            .unwrap_or(StopReason::Rounding { worst_slack });
-        Ok(self.unfinished(reason, Some(repair)))
+        Ok(match self.judge(candidate)? {
+            Ok(outcome) => outcome,
+            Err(repair) => self.lost_in_rounding(Some(repair)),
+        })
+    }
+
+    fn lost_in_rounding(&self, best: Option<Repair>) -> Outcome {
+        let worst_slack = best.as_ref().map_or(f64::NAN, |repair| repair.least_slack);
+        unfinished(StopReason::Rounding { worst_slack }, best)
     }
 
     /// A change that satisfies the encoded rows, or the outcome that there is none.
     fn candidate(&mut self, safety: Safety) -> Result<Result<Candidate, Outcome>, RepairError> {
-        match (self.options.method, self.options.objective) {
+        let start = Instant::now();
+        let candidate = match (self.options.method, self.options.objective) {
             (Method::Sequential, _) => self.sequential(safety),
             (Method::Frozen, Objective::Aprnn) => self.full(safety),
             (Method::Frozen, _) => self.frozen(safety),
-        }
+        };
+        self.report.solve_seconds += start.elapsed().as_secs_f64();
+        candidate
     }
 
     fn frozen(&mut self, safety: Safety) -> Result<Result<Candidate, Outcome>, RepairError> {
@@ -216,7 +244,7 @@ impl<'a> Run<'a> {
                 self.report.rows = proof.rows_used;
                 self.report.rows_total = optim::Constraints::total(&rows);
                 self.report.rounds = proof.rounds;
-                Ok(Err(self.infeasible(&mut rows, &proof)?))
+                Ok(Err(self.infeasible(&mut rows, &proof, safety)?))
             }
             Solution::Stopped(stop) => {
                 self.report.rows = stop.rows_used;
@@ -239,25 +267,29 @@ impl<'a> Run<'a> {
                             shortfall: Some(reason),
                         }))
                     }
-                    None => Ok(Err(self.unfinished(reason, None))),
+                    None => Ok(Err(unfinished(reason, None))),
                 }
             }
         }
     }
 
-    /// The conflict of a proof, made smaller.
+    /// The conflict of a proof, made smaller if it is no longer one of the safety.
     fn infeasible(
         &self,
         rows: &mut FrozenRows<'_>,
         proof: &Farkas,
+        safety: Safety,
     ) -> Result<Outcome, RepairError> {
         let named = conflicting(rows, &proof.multipliers);
-        let (points, minimal) = self.shrink(rows, named)?;
+        let (points, minimal) = match safety.specification < 0.0 {
+            true => self.shrink(rows, named)?,
+            false => (named, false),
+        };
         Ok(Outcome::Infeasible(Conflict {
             points,
             minimal,
             radius: proof.radius(),
-            report: self.report.clone(),
+            report: Report::default(),
         }))
     }
 
@@ -335,21 +367,21 @@ impl<'a> Run<'a> {
                     self.options.max_memory,
                 )?;
                 match minimise_l2(&mut rows, &self.limits())? {
-                    Solution::Infeasible(proof) => Ok(Err(self.infeasible(&mut rows, &proof)?)),
+                    Solution::Infeasible(proof) => {
+                        Ok(Err(self.infeasible(&mut rows, &proof, safety)?))
+                    }
                     _ => {
                         let reason =
                             StopReason::Solver("infeasibility is claimed but not proved".into());
-                        Ok(Err(self.unfinished(reason, None)))
+                        Ok(Err(unfinished(reason, None)))
                     }
                 }
             }
-            FullOutcome::Stopped(LpStop::Time) => {
-                let reason = StopReason::Time(self.options.time_limit.unwrap_or_default());
-                Ok(Err(self.unfinished(reason, None)))
-            }
-            FullOutcome::Stopped(stop) => Ok(Err(
-                self.unfinished(StopReason::Solver(format!("{stop:?}")), None)
-            )),
+            FullOutcome::Stopped(LpStop::Time) => Ok(Err(unfinished(self.out_of_time(), None))),
+            FullOutcome::Stopped(stop) => Ok(Err(unfinished(
+                StopReason::Solver(format!("{stop:?}")),
+                None,
+            ))),
         }
     }
 
@@ -381,7 +413,11 @@ impl<'a> Run<'a> {
             .fold(f64::INFINITY, f64::min);
         self.report.worst_violation = -worst_slack;
         let shortfall = sequence.stop.map(|stop| match stop {
-            SequenceStop::Time => StopReason::Time(self.options.time_limit.unwrap_or_default()),
+            SequenceStop::Time => self.out_of_time(),
+            SequenceStop::Rounds => StopReason::Rounds {
+                rounds: sequence.rounds,
+                worst_slack: worst_slack + safety.specification,
+            },
             SequenceStop::Solver(message) => StopReason::Solver(message),
             SequenceStop::Stalled => StopReason::Stalled {
                 points: wrong_points(set, &sequence.slacks),
@@ -417,23 +453,27 @@ impl<'a> Run<'a> {
             least_slack: verification.least_slack(),
             efficacy: verification.efficacy(set),
             prices,
-            report: self.report.clone(),
+            report: Report::default(),
         }))
     }
 
-    fn unfinished(&self, reason: StopReason, best: Option<Repair>) -> Outcome {
-        Outcome::Unknown(Box::new(Unfinished {
-            reason,
-            best,
-            report: self.report.clone(),
-        }))
+    /// Every specification holds on the saved weights, every label wins, and the change keeps
+    /// within its box as far as rows are solved.
+    fn holds(&self, repair: &Repair) -> bool {
+        let tolerance = tolerances(self.problem.network.precision()).1;
+        let is_within = |bound: f64| repair.change.norm_linf() <= bound + tolerance;
+        repair.least_slack >= 0.0
+            && repair.efficacy == 100.0
+            && self.options.box_bound.is_none_or(is_within)
+    }
+
+    fn out_of_time(&self) -> StopReason {
+        StopReason::Time(self.options.time_limit.unwrap_or_default())
     }
 
     fn stop_reason(&self, reason: &optim::StopReason) -> StopReason {
         match reason {
-            optim::StopReason::Time => {
-                StopReason::Time(self.options.time_limit.unwrap_or_default())
-            }
+            optim::StopReason::Time => self.out_of_time(),
             other => StopReason::Solver(format!("{other:?}")),
         }
     }
@@ -462,24 +502,33 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Clarabel is the faster engine for these masters; where its digits do not
-/// suffice, a simplex basis does.
+/// Clarabel is the faster engine for these masters; where its digits do not suffice, a simplex
+/// basis does, which keeps up for ‖Δ‖₁ alone. What the first one reached is kept if the second
+/// gets no further.
 fn minimise_by_lp(
     norm: Norm,
     rows: &mut FrozenRows<'_>,
     limits: &Limits,
 ) -> Result<Solution, RepairError> {
     match minimise_norm(norm, rows, &Clarabel, limits)? {
-        Solution::Stopped(stop) if matches!(stop.reason, optim::StopReason::Numerical { .. }) => {
-            Ok(minimise_norm(norm, rows, &Microlp, limits)?)
+        Solution::Stopped(stop)
+            if norm == Norm::L1 && matches!(stop.reason, optim::StopReason::Numerical { .. }) =>
+        {
+            Ok(match minimise_norm(norm, rows, &Microlp, limits)? {
+                Solution::Stopped(second) if second.best.is_none() => Solution::Stopped(stop),
+                solution => solution,
+            })
         }
         solution => Ok(solution),
     }
 }
 
-/// Every specification holds on the saved weights, and every label wins.
-fn holds(repair: &Repair) -> bool {
-    repair.least_slack >= 0.0 && repair.efficacy == 100.0
+fn unfinished(reason: StopReason, best: Option<Repair>) -> Outcome {
+    Outcome::Unknown(Box::new(Unfinished {
+        reason,
+        best,
+        report: Report::default(),
+    }))
 }
 
 /// The points that a proof names, in ascending order.

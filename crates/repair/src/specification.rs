@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use data::Dataset;
-use network::{Network, Op};
+use network::Network;
 
 use crate::{RepairError, predict};
 
@@ -110,7 +110,8 @@ impl RepairSet {
         for outputs in outputs.chunks_exact(network.classes().max(1)) {
             let label = predict::largest(outputs);
             self.points.push(match protection {
-                Protection::Answer => wins(label, outputs.len(), 0.0),
+                // In a tie the first class answers.
+                Protection::Answer => wins(label, outputs.len(), f64::MIN_POSITIVE),
                 Protection::Within(tau) => stays(outputs, tau),
             });
             self.protected += 1;
@@ -331,8 +332,7 @@ impl RepairSet {
 
     /// A network that ends in softmax answers with probabilities, which differ by less than 1.
     fn validate_probabilities(&self, network: &Network) -> Result<(), RepairError> {
-        let nodes = network.graph().nodes();
-        if self.labels.is_none() || nodes.last().is_none_or(|node| node.op != Op::Softmax) {
+        if self.labels.is_none() || !network.ends_in_softmax() {
             return Ok(());
         }
         let margins = self

@@ -482,6 +482,20 @@ fn zeros_stay_zeros_if_asked() {
     let free = repaired(subject.repair(layers, &set, &Options::default()));
     let weight = free.checkpoint.tensor(&layer.weight).unwrap();
     assert!(weight.iter().step_by(2).any(|&w| w != 0.0));
+    // What moved them is no place to start from.
+    let moments = subject.moments(layers);
+    let problem = Problem {
+        network: &subject.network,
+        checkpoint: &subject.checkpoint,
+        layers,
+        set: &set,
+        guard: Some(&moments),
+        start: Some(&free.change),
+    };
+    let said = repair(&problem, &options).unwrap_err().to_string();
+    assert!(said.contains("keeps weights that are zero"), "{said}");
+    let again = subject.repair_from(layers, &set, &options, Some(&found.change));
+    check(&subject, layers, &set, &repaired(again));
 }
 
 #[test]

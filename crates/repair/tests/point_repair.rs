@@ -299,29 +299,73 @@ fn a_network_that_overflows_is_refused_and_never_called_right() {
     }
 }
 
+/// The first output of one input within a window.
+fn window(least: f64, width: f64) -> RepairSet {
+    let inequality = |sign: f64, bound: f64| Inequality {
+        terms: vec![(0, sign)],
+        bound: sign * bound,
+    };
+    let both = vec![inequality(1.0, least), inequality(-1.0, least + width)];
+    RepairSet::linear(vec![0.5, 0.25], &[2], vec![both])
+}
+
 #[test]
 fn what_conflicts_only_because_of_the_safety_is_no_conflict() {
     let fixture = Fixture::random(&[2, 2], Activation::Relu, 0);
-    let at_least = |bound| Inequality {
-        terms: vec![(0, 1.0)],
-        bound,
-    };
-    let at_most = |bound: f64| Inequality {
-        terms: vec![(0, -1.0)],
-        bound: -bound,
-    };
-    // A window of 1e-4, narrower than twice the safety.
-    let set = RepairSet::linear(
-        vec![0.5, 0.25],
-        &[2],
-        vec![vec![at_least(0.5), at_most(0.5001)]],
-    );
+    // Narrower than twice the safety.
+    let set = window(0.5, 1e-4);
     match fixture.repair(0, &set, &frozen(Objective::L2)).unwrap() {
         Outcome::Infeasible(conflict) => panic!("called infeasible: {conflict:?}"),
         Outcome::Repaired(repair) => assert!(repair.least_slack >= 0.0),
         Outcome::Unknown(unfinished) => {
             assert!(matches!(unfinished.reason, StopReason::Rounding { .. }));
         }
+    }
+}
+
+#[test]
+fn what_only_sixteen_bits_cannot_hold_is_no_conflict() {
+    let fixture = Fixture::random(&[2, 2], Activation::Relu, 0).in_bf16();
+    for least in [0.3, 0.5, 0.7, 0.9, 40.0] {
+        // Numbers of 8 bits lie further apart.
+        let set = window(least, 1e-3);
+        match fixture.repair(0, &set, &frozen(Objective::L2)).unwrap() {
+            Outcome::Infeasible(conflict) => panic!("called infeasible: {conflict:?}"),
+            Outcome::Repaired(repair) => assert!(repair.least_slack >= 0.0),
+            Outcome::Unknown(_) => {}
+        }
+    }
+}
+
+#[test]
+fn a_file_of_sixteen_bits_is_repaired_by_either_method() {
+    let fixture = Fixture::random(&[6, 8, 4], Activation::Relu, 3).in_bf16();
+    let set = fixture.random_labels(4, 0.1, 3);
+    for options in [frozen(Objective::Guarded), sequential(Objective::Guarded)] {
+        match fixture.repair(1, &set, &options).unwrap() {
+            Outcome::Repaired(repair) => {
+                let verification = verify(&repair.checkpoint, &set).unwrap();
+                assert!(verification.least_slack() >= 0.0);
+            }
+            other => panic!("not repaired: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_steps_of_a_sequential_repair_can_run_out() {
+    let fixture = Fixture::random(&[6, 8, 8, 4], Activation::Relu, 3);
+    let set = fixture.random_labels(8, 5.0, 3);
+    let options = Options {
+        max_rounds: 1,
+        ..sequential(Objective::L2)
+    };
+    match fixture.repair(0, &set, &options).unwrap() {
+        Outcome::Unknown(unfinished) => {
+            let is_spent = matches!(unfinished.reason, StopReason::Rounds { rounds: 1, .. });
+            assert!(is_spent, "{}", unfinished.reason);
+        }
+        other => panic!("one step is enough: {other:?}"),
     }
 }
 

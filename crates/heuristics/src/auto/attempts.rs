@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use network::Layer;
-use repair::{GuardMoments, MARGINS, Method, Objective, Options, Problem, RepairError, RepairSet};
+use network::{Layer, Network};
+use repair::{GuardMoments, Method, Objective, Options, Problem, RepairError, RepairSet};
 
 use crate::HeuristicError;
 use crate::auto::{Clock, Pilot, PilotEnd, Question};
@@ -31,7 +31,7 @@ pub struct Attempt {
     pub trial: Trial,
     /// Effects on the similar examples.
     pub similar: Option<Effects>,
-    /// Seconds of it all, the guard moments of the layers included.
+    /// Seconds of it all, the guard moments of the layers included where they were not known.
     pub seconds: f64,
 }
 
@@ -43,6 +43,7 @@ pub(super) fn run(
     clock: &Clock,
 ) -> Result<Vec<Attempt>, HeuristicError> {
     let mut attempts: Vec<Attempt> = Vec::new();
+    let mut guard = Guard::new(question);
     for &layer in ranking {
         let repaired = attempts.iter().filter(|a| a.trial.effects.is_some());
         let is_settled = match question.best(&attempts) {
@@ -65,9 +66,9 @@ pub(super) fn run(
                 repair: question.first_limit(layer, pilots),
             },
         };
-        attempts.extend(question.attempt(&way, time)?);
+        attempts.extend(question.attempt(&way, &mut guard, time)?);
     }
-    question.vary(&mut attempts, clock)?;
+    question.vary(&mut attempts, &mut guard, clock)?;
     Ok(attempts)
 }
 
@@ -93,6 +94,37 @@ impl Way {
             method: Method::Sequential,
             margin,
         }
+    }
+}
+
+/// The guard set, with the moments of the layers that were last asked for: a wider margin edits
+/// the same layers.
+struct Guard<'a> {
+    network: &'a Network,
+    set: &'a Dataset,
+    last: Option<(Vec<usize>, GuardMoments)>,
+}
+
+impl<'a> Guard<'a> {
+    fn new(question: &Question<'a>) -> Self {
+        Self {
+            network: question.network,
+            set: question.guard,
+            last: None,
+        }
+    }
+
+    fn moments(&mut self, layers: &[Layer]) -> Result<&GuardMoments, HeuristicError> {
+        let indices: Vec<usize> = layers.iter().map(|layer| layer.index).collect();
+        let last = self.last.take().filter(|(known, _)| *known == indices);
+        let moments = match last {
+            Some((_, moments)) => moments,
+            None => {
+                let Dataset { inputs, shape, .. } = self.set;
+                GuardMoments::collect(self.network, inputs, shape, layers)?
+            }
+        };
+        Ok(&self.last.insert((indices, moments)).1)
     }
 }
 
@@ -143,7 +175,12 @@ impl Question<'_> {
     }
 
     /// Repairs all points; `None` when the method or the metric does not apply to the layers.
-    fn attempt(&self, way: &Way, time: Time) -> Result<Option<Attempt>, HeuristicError> {
+    fn attempt(
+        &self,
+        way: &Way,
+        guard: &mut Guard<'_>,
+        time: Time,
+    ) -> Result<Option<Attempt>, HeuristicError> {
         let start = Instant::now();
         let set = RepairSet::argmax(self.points, way.margin)?;
         let chosen: Vec<Layer> = way
@@ -151,21 +188,14 @@ impl Question<'_> {
             .iter()
             .map(|&layer| self.network.layers()[layer].clone())
             .collect();
-        let Dataset { inputs, shape, .. } = self.guard;
-        let mut moved = chosen.clone();
-        if way.method == Method::Frozen {
-            // The biases behind the first layer may change too.
-            let first = chosen.iter().map(|layer| layer.index).min().unwrap_or(0);
-            moved = repair::repairable(self.network);
-            moved.retain(|layer| layer.index >= first);
-        }
-        let moments = GuardMoments::collect(self.network, inputs, shape, &moved)?;
-        let problem = self.problem(&chosen, &set, &moments);
-        let options = Options {
-            time_limit: Some(time.all.saturating_sub(start.elapsed()).max(time.repair)),
+        let mut options = Options {
             method: way.method,
             ..self.options.clone()
         };
+        let moved = options.moved_layers(self.network, &chosen);
+        let problem = self.problem(&chosen, &set, guard.moments(&moved)?);
+        let left = time.all.saturating_sub(start.elapsed());
+        options.time_limit = Some(left.max(time.repair));
         let trial = match Trial::run(&problem, &options, self.clean) {
             Err(HeuristicError::Repair(RepairError::Unsupported { .. }))
                 if way.method == Method::Frozen =>
@@ -202,14 +232,19 @@ impl Question<'_> {
     }
 
     /// Other ways to repair where the best attempt did, while there is time for as long a repair.
-    fn vary(&self, attempts: &mut Vec<Attempt>, clock: &Clock) -> Result<(), HeuristicError> {
+    fn vary(
+        &self,
+        attempts: &mut Vec<Attempt>,
+        guard: &mut Guard<'_>,
+        clock: &Clock,
+    ) -> Result<(), HeuristicError> {
         let Some(best) = self.best(attempts) else {
             return Ok(());
         };
         let (layers, seconds) = (attempts[best].layers.clone(), attempts[best].seconds);
         let mut ways = Vec::new();
         if self.similar.is_some() {
-            let wider = MARGINS.into_iter().filter(|&margin| margin > self.margin);
+            let wider = repair::margins(self.network).filter(|&margin| margin > self.margin);
             ways.extend(wider.map(|margin| Way::sequential(&layers, margin)));
         }
         let others = attempts.iter().enumerate();
@@ -235,7 +270,7 @@ impl Question<'_> {
                 break;
             }
             let time = self.time(attempts, clock);
-            attempts.extend(self.attempt(&way, time)?);
+            attempts.extend(self.attempt(&way, guard, time)?);
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ use crate::probe::Probe;
 pub use attempts::Attempt;
 pub use choice::Choice;
 pub use pilots::{Pilot, PilotEnd};
-pub use prior::{PRIOR_POINTS, Prior, SKETCH};
+pub use prior::{PRIOR_GUARD, PRIOR_POINTS, Prior};
 
 /// Default of [`Question::worth`]: inputs like the repaired ones are taken to be one in ten.
 pub const WORTH: f64 = 10.0;

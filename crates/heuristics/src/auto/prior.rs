@@ -14,8 +14,10 @@ use crate::statistics::{Statistics, Subject};
 /// Points from which layers are scored.
 pub const PRIOR_POINTS: usize = 8;
 /// Guard examples from which layers are scored.
-pub const SKETCH: usize = 64;
-/// Guard examples at which first-order repairs are measured.
+pub const PRIOR_GUARD: usize = SKETCH + MEASURED;
+/// Those of them that the metric is taken from.
+const SKETCH: usize = 64;
+/// Those at which first-order repairs are measured.
 const MEASURED: usize = 32;
 /// Seed of the random rule, which no combination should read.
 const SEED: u64 = 0;
@@ -96,12 +98,9 @@ impl Prior {
 /// may be sorted; the same ones where there are too few. A change can hide from the examples that
 /// its metric was taken from.
 fn apart(guard: &Dataset) -> Result<[Dataset; 2], HeuristicError> {
-    let every = (SKETCH + MEASURED) / MEASURED;
+    let every = PRIOR_GUARD / MEASURED;
     let (mut few, mut others): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-    for (i, position) in spread(guard.len(), SKETCH + MEASURED)
-        .into_iter()
-        .enumerate()
-    {
+    for (i, position) in spread(guard.len(), PRIOR_GUARD).into_iter().enumerate() {
         match i % every == every - 1 {
             true => others.push(position),
             false => few.push(position),
@@ -136,7 +135,7 @@ mod tests {
         for count in [3, 50, 96, 500] {
             let [few, others] = apart(&guard(count)).unwrap();
             assert!(few.len() <= SKETCH && others.len() <= MEASURED);
-            assert_eq!(few.len() + others.len(), count.min(SKETCH + MEASURED));
+            assert_eq!(few.len() + others.len(), count.min(PRIOR_GUARD));
             assert!(others.inputs.iter().all(|x| !few.inputs.contains(x)));
             // Both reach from one end of the set to the other.
             assert!(few.inputs.last().unwrap() * 3.0 >= count as f32);

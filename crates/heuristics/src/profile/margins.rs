@@ -1,7 +1,7 @@
 //! How right a network is, and how sure.
 
 use data::Dataset;
-use network::{LayerKind, Network, NodeId, Op, Value};
+use network::{LayerKind, Network, NodeId, Value};
 
 use crate::HeuristicError;
 use crate::error::check_count;
@@ -29,7 +29,7 @@ pub fn margins(
 }
 
 /// The largest probability of each point: of outputs `points x classes` their softmax, unless they
-/// are probabilities already ([`gives_probabilities`]).
+/// are probabilities already ([`Network::ends_in_softmax`]).
 pub fn confidences(outputs: &[f64], classes: usize, probabilities: bool) -> Vec<f64> {
     let confidence = |y: &[f64]| {
         let largest = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -42,11 +42,6 @@ pub fn confidences(outputs: &[f64], classes: usize, probabilities: bool) -> Vec<
         .chunks_exact(classes.max(1))
         .map(confidence)
         .collect()
-}
-
-/// Whether the outputs are probabilities.
-pub fn gives_probabilities(network: &Network) -> bool {
-    network.graph().nodes()[network.graph().output()].op == Op::Softmax
 }
 
 /// The distance of each point of `set` to the decision boundary, to first order: the margin over

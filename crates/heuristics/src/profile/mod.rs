@@ -43,7 +43,7 @@ pub use dimension::{RANK_TOLERANCE, Spectrum, two_nn};
 pub use distances::{Coverage, centroid, pairwise};
 pub use distribution::Distribution;
 pub use hull::{HULL_TOLERANCE, Vertices};
-pub use margins::{confidences, geometric_margins, gives_probabilities, margins};
+pub use margins::{confidences, geometric_margins, margins};
 pub use points::{Cloud, Points};
 pub use pooled::{Pooled, pooled};
 

@@ -70,7 +70,7 @@ impl<'a> Pool<'a> {
 
     /// [`profile::confidences`].
     pub fn confidences(&self) -> Vec<f64> {
-        let probabilities = profile::gives_probabilities(self.network);
+        let probabilities = self.network.ends_in_softmax();
         profile::confidences(self.outputs, self.network.classes(), probabilities)
     }
 

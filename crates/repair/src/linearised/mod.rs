@@ -19,6 +19,7 @@ use crate::metric::Metric;
 use crate::suffix::{State, Suffix};
 use crate::{Change, RepairError, RepairSet};
 
+pub(crate) use rows::Rows;
 pub(crate) use subproblem::Step;
 
 /// Rows of each point that are kept even when they are not violated.
@@ -164,6 +165,16 @@ impl<'a> Linearised<'a> {
         self.start.len()
     }
 
+    /// Number of repair points.
+    pub(crate) fn points(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Number of inequalities over all points.
+    pub(crate) fn inequalities(&self) -> usize {
+        self.members.len()
+    }
+
     /// The change of which `x` are the coordinates.
     pub(crate) fn change(&self, x: &[f64]) -> Change {
         let mut change = Change::default();
@@ -241,7 +252,7 @@ impl<'a> Linearised<'a> {
             Some(_) => f64::INFINITY,
             None => bytes / (8.0 * self.row_numbers() as f64),
         };
-        (written.min(kernel) as usize).max(self.set.len())
+        (written.min(kernel) as usize).max(self.set.repaired())
     }
 
     /// Numbers of a written row.

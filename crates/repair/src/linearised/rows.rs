@@ -54,7 +54,13 @@ impl Linearised<'_> {
         let numbers = self.suffix.sensitivity_numbers(&at.state).max(1);
         let chunk = (NUMBERS / numbers).clamp(8, 2048);
         let (mut outer, mut written) = (Vec::new(), Vec::new());
-        let woken = self.suffix.dead_outputs(&at.state, &self.raised(&ids))?;
+        let raised = self.raised(&ids);
+        let outputs: Vec<(usize, usize)> = raised.iter().map(|r| (r.0, r.1)).collect();
+        let mut woken = self.suffix.dead_outputs(&at.state, &outputs)?;
+        for (woken, _) in woken.iter_mut().zip(&raised).filter(|(_, r)| r.2 <= 0.0) {
+            // Nothing asks a dead output to grow.
+            *woken = None;
+        }
         if self.channelwise {
             written = self.channel_rows(&at.state, &ids, &woken, chunk)?;
         }
@@ -79,7 +85,8 @@ impl Linearised<'_> {
         };
         let values = self.values(&rows, &at.x);
         // A dead output's stand-in lies below it.
-        let surrogates = woken.iter().map(|w| w.as_ref().map_or(0.0, |w| w.value));
+        let surrogates = woken.iter().zip(&raised);
+        let surrogates = surrogates.map(|(w, r)| w.as_ref().map_or(0.0, |w| r.2 * w.value));
         let right = ids.iter().zip(values).zip(surrogates);
         rows.rhs = right
             .map(|((&id, value), surrogate)| value + overshoot - at.slacks[id] - surrogate)
@@ -87,13 +94,14 @@ impl Linearised<'_> {
         Ok(rows)
     }
 
-    /// The point and the output that each inequality asks to grow.
-    fn raised(&self, ids: &[usize]) -> Vec<(usize, usize)> {
+    /// The point and the output that each inequality asks to grow most, with its coefficient.
+    fn raised(&self, ids: &[usize]) -> Vec<(usize, usize, f64)> {
         let raised = |&id: &usize| {
             let (point, inequality) = self.members[id];
             let terms = self.set.points[point][inequality].terms.iter();
             let largest = terms.max_by(|(_, a), (_, b)| a.total_cmp(b));
-            (point, largest.map_or(0, |&(output, _)| output))
+            let (output, coefficient) = largest.copied().unwrap_or_default();
+            (point, output, coefficient)
         };
         ids.iter().map(raised).collect()
     }
@@ -299,10 +307,13 @@ impl Linearised<'_> {
                 let kernel = 2 * written.len() * written.len();
                 written.iter().map(WrittenRow::len).sum::<usize>() + kernel
             }
-            Form::Outer(outer) => outer
-                .iter()
-                .map(|row| row.sensitivity.len() + row.tail.len())
-                .sum(),
+            Form::Outer(outer) => {
+                let kernel = 2 * outer.len() * outer.len();
+                let numbers = outer
+                    .iter()
+                    .map(|row| row.sensitivity.len() + row.tail.len());
+                numbers.sum::<usize>() + kernel
+            }
         };
         8 * numbers
     }

@@ -181,7 +181,14 @@ impl Linearised<'_> {
         deadline: Option<Instant>,
     ) -> Result<Vec<usize>, RepairError> {
         let mut points: Vec<usize> = (0..prices.len()).filter(|&i| prices[i] > 0.0).collect();
+        if points.len() > MOST_SHRUNK {
+            return Ok(Vec::new());
+        }
         points.sort_by(|&i, &j| prices[i].total_cmp(&prices[j]));
+        let limits = Limits {
+            deadline,
+            ..Limits::default()
+        };
         let all: Vec<usize> = (0..rows.rhs.len())
             .filter(|&r| points.contains(&rows.points[r]))
             .collect();
@@ -197,16 +204,17 @@ impl Linearised<'_> {
                 part[(k, k)] += softness;
             }
             let rhs: Vec<f64> = of.iter().map(|&k| rows.rhs[all[k]]).collect();
-            let solution = solve_kernel(part, &rhs, &Limits::default())?;
+            let solution = solve_kernel(part, &rhs, &limits)?;
             Ok(match solution {
                 RowSolution::Optimal(optimum) => {
                     let left = softness.iter().zip(&optimum.multipliers);
                     left.map(|(s, y)| s * y).fold(0.0, f64::max) > UNMET
                 }
-                _ => true,
+                // What is not solved names nobody.
+                _ => false,
             })
         };
-        if points.len() > MOST_SHRUNK || !unmet(&points)? {
+        if !unmet(&points)? {
             return Ok(Vec::new());
         }
         for point in points.clone() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use data::Dataset;
-use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp};
+use network::{Activation, Checkpoint, DeviceChoice, Dtype, Network, Precision, StoredTensor, mlp};
 use repair::{
     GuardMoments, Method, Objective, Options, Outcome, Problem, RepairError, RepairSet, repair,
 };
@@ -36,6 +36,32 @@ impl Fixture {
             network,
             seed,
         }
+    }
+
+    /// The same network in the file format of 16 bits.
+    pub(crate) fn in_bf16(mut self) -> Self {
+        let tensors: Vec<StoredTensor> = self
+            .checkpoint
+            .names()
+            .map(|name| StoredTensor {
+                name: name.to_owned(),
+                dtype: Dtype::BF16,
+                shape: self.checkpoint.shape(name).unwrap().to_vec(),
+                // The upper half of an f32.
+                bytes: self
+                    .checkpoint
+                    .tensor_f32(name)
+                    .unwrap()
+                    .iter()
+                    .flat_map(|x| x.to_le_bytes()[2..].to_vec())
+                    .collect(),
+            })
+            .collect();
+        let metadata = self.checkpoint.metadata();
+        self.checkpoint = Checkpoint::from_tensors(&tensors, metadata, "bf16").unwrap();
+        let device = DeviceChoice::Flex.open().unwrap();
+        self.network = Network::load(&self.checkpoint, &device, Precision::F64).unwrap();
+        self
     }
 
     pub(crate) fn moments(&self) -> GuardMoments {
