@@ -72,5 +72,5 @@ pub use dataset::{Dataset, ExampleId};
 pub use error::DataError;
 pub use image::{ImageFolder, ImageSource, ParquetImages, Preprocessing};
 pub use labelled::{Intake, LabelledSet};
-pub use split::{Splits, draw, sample};
+pub use split::{Splits, draw, sample, spread};
 pub use text::{TextCorruption, TextDataset, TokenBatch, Tokenizer};

@@ -35,6 +35,13 @@ pub fn sample(pool: usize, size: usize, seed: u64) -> Result<Vec<usize>, DataErr
     Ok(positions)
 }
 
+/// At most `count` positions of a pool, ascending and evenly spaced: of a pool that is sorted by class
+/// every class has its share.
+pub fn spread(pool: usize, count: usize) -> Vec<usize> {
+    let count = count.min(pool);
+    (0..count).map(|i| i * pool / count).collect()
+}
+
 /// Disjoint random samples of one pool, one for each size.
 ///
 /// # Errors
@@ -281,6 +288,13 @@ mod tests {
             draw(3, [2, usize::MAX], 0),
             Err(DataError::PoolTooSmall { .. })
         ));
+    }
+
+    #[test]
+    fn spread_positions_reach_every_part_of_a_pool_and_are_different() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(3, 8), [0, 1, 2]);
+        assert!(spread(0, 8).is_empty() && spread(8, 0).is_empty());
     }
 
     #[test]

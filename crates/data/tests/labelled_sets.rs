@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use data::idx::{self, Idx};
 use data::image::presets;
-use data::labelled::{Intake, LabelledSet, Reader};
+use data::labelled::{Intake, LabelledSet, Limit, Reader};
 use data::text::{Casing, Tokenizer};
 use data::{DataError, Preprocessing};
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -129,7 +129,7 @@ fn idx_pictures_are_read_with_the_labels_beside_them() {
     assert_eq!(&red[..6], blue);
 
     let two = Reader {
-        limit: Some(2),
+        limit: Some(Limit::First(2)),
         ..reader(&VECTOR, 3)
     };
     let two = two.read(&path, None).unwrap();
@@ -139,6 +139,49 @@ fn idx_pictures_are_read_with_the_labels_beside_them() {
     let given = folder.path("labels.gz");
     let set = reader(&VECTOR, 3).read(&other, Some(&given)).unwrap();
     assert_eq!(set.dataset.labels, [1, 1, 1]);
+}
+
+#[test]
+fn a_spread_limit_reaches_every_part_of_a_set_in_every_format() {
+    let folder = Folder::new();
+    let every_other = |intake: &Intake, path: &Path, name: &str| {
+        let reader = Reader {
+            limit: Some(Limit::Spread(2)),
+            ..reader(intake, 4)
+        };
+        let set = reader.read(path, None).unwrap();
+        assert_eq!((&set.dataset.labels[..], set.available), (&[0, 2][..], 4));
+        assert_eq!(set.dataset.ids[1].index, 2);
+        assert!(set.names[1].ends_with(name), "{}", set.names[1]);
+        set.dataset.example(1).to_vec()
+    };
+    for class in 0..4_u8 {
+        GrayImage::from_pixel(3, 2, Luma([51 * class]))
+            .save(folder.path(&format!("set/{class}/a.png")))
+            .unwrap();
+    }
+    let picture = every_other(&VECTOR, &folder.path("set"), "set/2/a.png");
+    assert_eq!(picture, [102.0 / 255.0; 6]);
+
+    let path = folder.idx("s-images.gz", 4, "s-labels.gz", &[0, 1, 2, 3]);
+    let pixels = every_other(&VECTOR, &path, "s-images.gz[2]");
+    assert_eq!(pixels[0], 204.0 / 255.0);
+
+    let text = "sentence\tlabel\na\t0\nfine\t1\nfilm\t2\ndull\t3\n";
+    let path = folder.text("s.tsv", text);
+    let tokens = every_other(&folder.tokenizer(), &path, "s.tsv:4");
+    assert_eq!(tokens[..3], [2.0, 7.0, 3.0]);
+
+    let rows: Vec<f32> = (0..24).map(|i| (i / 6) as f32).collect();
+    let path = folder.tensors(
+        "s.safetensors",
+        &[
+            ("inputs", Dtype::F32, &[4, 6], &floats(&rows)),
+            ("labels", Dtype::U8, &[4], &[0, 1, 2, 3]),
+        ],
+    );
+    let numbers = every_other(&VECTOR, &path, "s.safetensors[2]");
+    assert_eq!(numbers, [2.0; 6]);
 }
 
 #[test]

@@ -44,10 +44,7 @@ fn main() -> ExitCode {
         }
         Ok(Finished::RankLayers(ranked)) => {
             println!("{}", ranked.text.trim_end());
-            match ranked.is_settled {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::from(4),
-            }
+            ExitCode::from(ranked.exit_code())
         }
         Err(error) => {
             let code = error.exit_code();

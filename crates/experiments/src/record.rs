@@ -97,7 +97,7 @@ pub struct Example {
     pub after: usize,
 }
 
-/// The dual price of a repair point: the share of the change that its specification causes.
+/// The dual price of a repair point: how fast the objective rises with the bounds of its specification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Price {
     /// The point.

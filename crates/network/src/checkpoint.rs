@@ -304,7 +304,11 @@ impl Checkpoint {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are private by default; a network is as readable as any other file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.tempfile_in(folder).map_err(io)?;
         file.write_all(&self.bytes).map_err(io)?;
         file.persist(path).map_err(|error| io(error.error))?;
         Ok(())
@@ -374,6 +378,19 @@ mod tests {
         sample().write(&path).unwrap();
         assert_eq!(Checkpoint::read(&path).unwrap().bytes(), sample().bytes());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn written_files_are_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let [network, plain] = ["network", "plain"].map(|name| folder.path().join(name));
+        sample().write(&network).unwrap();
+        std::fs::write(&plain, "").unwrap();
+        let readers = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o444;
+        assert_eq!(readers(&network), readers(&plain));
     }
 
     #[test]

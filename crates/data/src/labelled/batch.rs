@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::{Intake, LabelledSet, Reader, identities, io_error, numbered, wrong};
+use super::{Intake, LabelledSet, Reader, identities, io_error, numbered, rows, wrong};
 use crate::{DataError, Dataset};
 
 /// `inputs` of `f32` are what the network takes; those of `u8` are pictures, `[n, rows, columns]` or
@@ -41,18 +41,16 @@ pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, Data
             got,
         ));
     }
-    let count = reader.count(available);
+    let chosen = reader.chosen(available);
     let pictures = inputs.dtype() == Dtype::U8;
-    let values = count * shape.iter().product::<usize>();
+    let size = shape.iter().product();
     let numbers: Vec<f32> = match inputs.dtype() {
-        Dtype::U8 => inputs.data()[..values]
-            .iter()
+        Dtype::U8 => rows(inputs.data(), size, &chosen)
             .map(|&level| f32::from(level) / 255.0)
             .collect(),
         Dtype::F32 => {
-            let (chunks, _) = inputs.data().as_chunks();
-            chunks[..values]
-                .iter()
+            let (chunks, _) = inputs.data().as_chunks::<4>();
+            rows(chunks, size, &chosen)
                 .map(|&bytes| f32::from_le_bytes(bytes))
                 .collect()
         }
@@ -64,9 +62,9 @@ pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, Data
     let dataset = Dataset::new(
         shape.to_vec(),
         numbers,
-        classes(path, &labels, count)?,
+        classes(path, &labels, &chosen)?,
         reader.classes,
-        identities(path, count)?,
+        identities(path, &chosen)?,
     )?;
     Ok(LabelledSet {
         dataset: if pictures {
@@ -74,13 +72,17 @@ pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, Data
         } else {
             as_taken(reader, path, dataset)?
         },
-        names: numbered(path, count),
+        names: numbered(path, &chosen),
         available,
     })
 }
 
-/// The first `count` integers of a tensor of labels.
-fn classes(path: &Path, labels: &TensorView<'_>, count: usize) -> Result<Vec<usize>, DataError> {
+/// The integers at `positions` of a tensor of labels.
+fn classes(
+    path: &Path,
+    labels: &TensorView<'_>,
+    positions: &[usize],
+) -> Result<Vec<usize>, DataError> {
     let dtype = labels.dtype();
     let signed = matches!(dtype, Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64);
     let unsigned = matches!(dtype, Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64);
@@ -93,7 +95,8 @@ fn classes(path: &Path, labels: &TensorView<'_>, count: usize) -> Result<Vec<usi
         ));
     }
     let size = dtype.bitsize() / 8;
-    let class = |(row, bytes): (usize, &[u8])| {
+    let class = |&row: &usize| {
+        let bytes = &labels.data()[row * size..(row + 1) * size];
         let negative = signed && bytes.last().is_some_and(|&high| high >= 0x80);
         let mut wide = [0; 8];
         wide[..size].copy_from_slice(bytes);
@@ -105,13 +108,7 @@ fn classes(path: &Path, labels: &TensorView<'_>, count: usize) -> Result<Vec<usi
                 wrong(path, "values of `labels`", "numbers of classes", got)
             })
     };
-    labels
-        .data()
-        .chunks_exact(size)
-        .take(count)
-        .enumerate()
-        .map(class)
-        .collect()
+    positions.iter().map(class).collect()
 }
 
 /// Inputs that need no preparation, their shape checked.

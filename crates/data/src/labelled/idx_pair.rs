@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{LabelledSet, Reader, identities, numbered, wrong};
+use super::{LabelledSet, Reader, identities, numbered, rows, wrong};
 use crate::{DataError, Dataset, idx};
 
 /// Pictures of any size, pixels divided by 255.
@@ -23,25 +23,23 @@ pub(super) fn read(
             got: classes.shape[0],
         });
     }
-    let count = reader.count(available);
+    let chosen = reader.chosen(available);
     let shape = pixels.shape[1..].to_vec();
-    let values = count * shape.iter().product::<usize>();
+    let size = shape.iter().product();
     let pictures = Dataset::new(
         shape,
-        pixels.values[..values]
-            .iter()
+        rows(&pixels.values, size, &chosen)
             .map(|&level| f32::from(level) / 255.0)
             .collect(),
-        classes.values[..count]
-            .iter()
+        rows(&classes.values, 1, &chosen)
             .map(|&label| usize::from(label))
             .collect(),
         reader.classes,
-        identities(images, count)?,
+        identities(images, &chosen)?,
     )?;
     Ok(LabelledSet {
         dataset: reader.pictures(images, pictures)?,
-        names: numbered(images, count),
+        names: numbered(images, &chosen),
         available,
     })
 }

@@ -38,7 +38,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::{DataError, Dataset, ExampleId, Preprocessing, Tokenizer};
+use crate::{DataError, Dataset, ExampleId, Preprocessing, Tokenizer, spread};
 
 /// What a network takes.
 #[derive(Clone, Debug)]
@@ -54,6 +54,15 @@ pub enum Intake {
     Tokens(Box<Tokenizer>),
 }
 
+/// The most examples to read, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The first ones.
+    First(usize),
+    /// Evenly spaced ones, as [`spread`] has them: a set may be sorted by class.
+    Spread(usize),
+}
+
 /// Reads sets for one network.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
@@ -63,8 +72,8 @@ pub struct Reader<'a> {
     pub classes: usize,
     /// Names of its outputs, if it has names.
     pub class_names: &'a [String],
-    /// The most examples to read: the first ones. `None` reads all.
-    pub limit: Option<usize>,
+    /// The most examples to read. `None` reads all.
+    pub limit: Option<Limit>,
 }
 
 /// Examples as a network takes them, and where each comes from.
@@ -123,9 +132,13 @@ impl Reader<'_> {
         Ok(set)
     }
 
-    /// How many of the examples that there are will be read.
-    fn count(&self, available: usize) -> usize {
-        self.limit.map_or(available, |limit| limit.min(available))
+    /// The positions of the examples that will be read, ascending.
+    fn chosen(&self, available: usize) -> Vec<usize> {
+        match self.limit {
+            None => (0..available).collect(),
+            Some(Limit::First(count)) => (0..count.min(available)).collect(),
+            Some(Limit::Spread(count)) => spread(available, count),
+        }
     }
 
     /// Pictures in [0, 1] as the network takes them.
@@ -210,27 +223,37 @@ impl Format {
     }
 }
 
-/// Identities of the first `count` examples of a file or folder.
-fn identities(path: &Path, count: usize) -> Result<Vec<ExampleId>, DataError> {
-    let count = u32::try_from(count).map_err(|_| DataError::IndexOverflow {
-        path: path.to_owned(),
-        first_index: 0,
-        count,
-    })?;
-    let id = ExampleId::clean(path.display().to_string(), 0);
-    Ok((0..count)
-        .map(|index| ExampleId {
-            index,
-            ..id.clone()
-        })
-        .collect())
+/// The rows at `positions` of a matrix, one after the other.
+fn rows<'a, T>(
+    matrix: &'a [T],
+    width: usize,
+    positions: &'a [usize],
+) -> impl Iterator<Item = &'a T> {
+    let row = move |&i: &usize| &matrix[i * width..(i + 1) * width];
+    positions.iter().flat_map(row)
 }
 
-/// The names `path[0]`, `path[1]`, ...
-fn numbered(path: &Path, count: usize) -> Vec<String> {
-    (0..count)
-        .map(|i| format!("{}[{i}]", path.display()))
-        .collect()
+/// Identities of the examples at `positions` of a file or folder.
+fn identities(path: &Path, positions: &[usize]) -> Result<Vec<ExampleId>, DataError> {
+    let clean = ExampleId::clean(path.display().to_string(), 0);
+    let identity = |&position: &usize| {
+        let index = u32::try_from(position).map_err(|_| DataError::IndexOverflow {
+            path: path.to_owned(),
+            first_index: 0,
+            count: position + 1,
+        })?;
+        Ok(ExampleId {
+            index,
+            ..clean.clone()
+        })
+    };
+    positions.iter().map(identity).collect()
+}
+
+/// The name `path[i]` of the example at each position `i`.
+fn numbered(path: &Path, positions: &[usize]) -> Vec<String> {
+    let name = |i| format!("{}[{i}]", path.display());
+    positions.iter().map(name).collect()
 }
 
 /// Whether two names of a class differ only in case, `-`, `_` and spaces.

@@ -11,7 +11,7 @@ use crate::{DataError, Dataset};
 pub(super) fn read(reader: &Reader<'_>, root: &Path) -> Result<LabelledSet, DataError> {
     let folder = ImageFolder::open(root, &root.display().to_string())?;
     let numbers = class_numbers(reader, root, folder.class_names())?;
-    let chosen: Vec<usize> = (0..reader.count(folder.len())).collect();
+    let chosen = reader.chosen(folder.len());
     let inputs = |preprocessing| load(&folder, &chosen, preprocessing, Stage::Inputs, &mut |_| {});
     let mut dataset = match reader.intake {
         Intake::Images(preprocessing) => inputs(preprocessing)?,
@@ -32,7 +32,7 @@ pub(super) fn read(reader: &Reader<'_>, root: &Path) -> Result<LabelledSet, Data
     }
     dataset.classes = reader.classes;
     dataset.validate()?;
-    let names = folder.files().iter().take(chosen.len());
+    let names = chosen.iter().map(|&i| &folder.files()[i]);
     Ok(LabelledSet {
         dataset,
         names: names.map(|file| file.display().to_string()).collect(),

@@ -5,14 +5,14 @@
 
 use std::path::Path;
 
-use super::{Intake, LabelledSet, Reader, identities, io_error, wrong};
+use super::{Intake, LabelledSet, Reader, identities, io_error, rows, wrong};
 use crate::DataError;
 use crate::error::shorten;
 use crate::glue::Task;
 use crate::glue::tsv::{UTF_8, decoded};
 use crate::text::{Target, TextDataset, TextExample};
 
-/// The first `limit` lines after the header, as tokens.
+/// Lines after the header, as tokens.
 pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, DataError> {
     let Intake::Tokens(tokenizer) = reader.intake else {
         let expected = "pictures in a folder or an IDX file, or numbers in a safetensors file";
@@ -36,11 +36,10 @@ pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, Data
     let table = Table::new(reader, path, header.split('\t').collect())?;
 
     let lines: Vec<(&[u8], usize)> = lines.collect();
-    let count = reader.count(lines.len());
+    let chosen = reader.chosen(lines.len());
     let example = |(&(line, number), id)| table.example(line, number, id);
-    let examples = lines[..count]
-        .iter()
-        .zip(identities(path, count)?)
+    let examples = rows(&lines, 1, &chosen)
+        .zip(identities(path, &chosen)?)
         .map(example);
     let texts = TextDataset::new(
         examples.collect::<Result<_, _>>()?,
@@ -48,8 +47,7 @@ pub(super) fn read(reader: &Reader<'_>, path: &Path) -> Result<LabelledSet, Data
     )?;
     Ok(LabelledSet {
         dataset: texts.encode(tokenizer)?,
-        names: lines[..count]
-            .iter()
+        names: rows(&lines, 1, &chosen)
             .map(|(_, number)| format!("{}:{number}", path.display()))
             .collect(),
         available: lines.len(),

@@ -22,9 +22,10 @@ pub use arguments::AnalyzeArguments;
 
 use crate::error::{ExperimentError, Result, analysis};
 use crate::progress::Progress;
+use crate::repair_command::provenance::{FileRecord, write_report};
 use crate::repair_command::sets::PointSet;
 use crate::repair_command::subject::Subject;
-use crate::store::write_json;
+use arguments::Drops;
 use summary::{Analysis, Answer, Dropped, Pair};
 
 /// The most points whose distances to each other are held.
@@ -58,14 +59,7 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
     let duplicates = points.near_duplicates(&subject);
     let spaces = spaces::profiles(&subject, &spaces, &points, guard.as_ref())?;
     let drop = match (&guard, arguments.drops()) {
-        (Some(guard), Some((layer, count))) => Some(drops(
-            &subject,
-            &points,
-            guard,
-            layer,
-            count,
-            arguments.margin,
-        )?),
+        (Some(guard), Some(asked)) => Some(drops(&subject, &points, guard, asked)?),
         _ => None,
     };
     let of = |value: fn(&Answer) -> f64| Distribution::of(answers.iter().map(value));
@@ -86,7 +80,9 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
         seconds: start.elapsed().as_secs_f64(),
     };
     if let Some(path) = &arguments.report {
-        write_json(path, &found)?;
+        let sets = [("repair", Some(&points)), ("guard", guard.as_ref())].into_iter();
+        let files = sets.filter_map(|(role, set)| Some(FileRecord::set(role, set?)));
+        write_report(path, &found, &subject, arguments, files)?;
     }
     let duplicates = points.near_duplicate_lines(&duplicates, &subject);
     Ok(found.text(&subject, &duplicates))
@@ -107,7 +103,7 @@ fn answers(subject: &Subject, points: &PointSet) -> Result<Vec<Answer>, Heuristi
     let (network, set) = (&subject.network, &points.set.dataset);
     let outputs = repair::outputs(network, &set.inputs, &set.shape)?;
     let margins = profile::margins(&outputs, network.classes(), &set.labels)?;
-    let probabilities = profile::gives_probabilities(network);
+    let probabilities = network.ends_in_softmax();
     let confidences = profile::confidences(&outputs, network.classes(), probabilities);
     let pairs = margins.into_iter().zip(confidences);
     let answers = pairs.enumerate().map(|(i, (margin, confidence))| Answer {
@@ -125,11 +121,10 @@ fn drops(
     subject: &Subject,
     points: &PointSet,
     guard: &PointSet,
-    layer: &str,
-    count: usize,
-    margin: f64,
+    asked: Drops<'_>,
 ) -> Result<Dropped> {
-    let layer = subject.layer(layer)?;
+    let Drops { count, margin, .. } = asked;
+    let layer = subject.layer(asked.layer)?;
     let what = || format!("layer {}", layer.name);
     let set = RepairSet::argmax(&points.set.dataset, margin).map_err(analysis(what))?;
     let guard = &guard.set.dataset;
@@ -144,15 +139,18 @@ fn drops(
     };
     let names = &points.set.names;
     match suggest_drop(&problem, count) {
-        Ok(Suggestion::Drops { cost, drops }) => Ok(Dropped::new(&layer.name, cost, &drops, names)),
+        Ok(Suggestion::Drops { cost, drops }) => {
+            Ok(Dropped::new(&layer.name, margin, cost, &drops, names))
+        }
         Ok(Suggestion::Unsolved) => Ok(Dropped::none(
             &layer.name,
+            margin,
             "no change of the layer serves all points to first order".to_owned(),
         )),
         Err(HeuristicError::Repair(RepairError::Contradiction { first, second, .. })) => {
             let [first, second] = [first, second].map(|point| &names[point]);
             let reason = format!("{first} and {second} are the same input with different labels");
-            Ok(Dropped::none(&layer.name, reason))
+            Ok(Dropped::none(&layer.name, margin, reason))
         }
         Err(source) => Err(analysis(what)(source)),
     }

@@ -67,6 +67,8 @@ impl Pair {
 #[derive(Serialize)]
 pub(super) struct Dropped {
     layer: String,
+    /// Of the repair that is priced.
+    margin: f64,
     /// Why there are none, if so.
     reason: Option<String>,
     /// First-order cost of all points.
@@ -82,22 +84,30 @@ struct NamedDrop {
 }
 
 impl Dropped {
-    pub(super) fn new(layer: &str, cost: f64, drops: &[Drop], names: &[String]) -> Self {
+    pub(super) fn new(
+        layer: &str,
+        margin: f64,
+        cost: f64,
+        drops: &[Drop],
+        names: &[String],
+    ) -> Self {
         let named = |&drop: &Drop| NamedDrop {
             name: names[drop.point].clone(),
             drop,
         };
         Self {
             layer: layer.to_owned(),
+            margin,
             reason: None,
             cost: Some(cost),
             drops: drops.iter().map(named).collect(),
         }
     }
 
-    pub(super) fn none(layer: &str, reason: String) -> Self {
+    pub(super) fn none(layer: &str, margin: f64, reason: String) -> Self {
         Self {
             layer: layer.to_owned(),
+            margin,
             reason: Some(reason),
             cost: None,
             drops: Vec::new(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use heuristics::WORTH;
+use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{ExperimentError, Result};
 use crate::repair_command::SourceArguments;
-use crate::repair_command::arguments::{check_output, fixed_margin};
+use crate::repair_command::arguments::{check_outputs, in_seconds, non_negative};
 
 /// Say which layer of a network to repair, and how sure that is.
 ///
@@ -16,16 +17,18 @@ use crate::repair_command::arguments::{check_output, fixed_margin};
 /// the other, all points at the best of them, and there in other ways: frozen, two layers at once, wider
 /// margins. What changes the predictions on clean inputs least is recommended.
 ///
-/// Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 4 no layer repairs all points within the budget.
-#[derive(Clone, Debug, Args)]
+/// Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 3 one input has two labels, which no repair
+/// satisfies; 4 no layer repairs all points within the budget.
+#[derive(Clone, Debug, Args, Serialize)]
 pub struct RankArguments {
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs)]
     pub source: SourceArguments,
     /// Clean labelled inputs whose outputs should stay
     #[arg(long, value_name = "PATH")]
     pub guard: PathBuf,
-    /// The most inputs of the guard set to use: the first ones
+    /// The most inputs to use of each of --guard, --clean and --similar, spread evenly over the set
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(2..))]
     pub guard_limit: u32,
     /// Clean labelled inputs on which layers are compared [default: every other input of --guard]
@@ -35,13 +38,14 @@ pub struct RankArguments {
     #[arg(long, value_name = "PATH")]
     pub similar: Option<PathBuf>,
     /// Accuracy on --similar that one point lost on --clean is worth, in points
-    #[arg(long, value_name = "POINTS", default_value_t = WORTH, value_parser = fixed_margin)]
+    #[arg(long, value_name = "POINTS", default_value_t = WORTH, value_parser = non_negative, requires = "similar")]
     pub worth: f64,
     /// Time for scores and repairs, e.g. 90s or 2m; 0 for scores alone
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = budget)]
+    #[serde(serialize_with = "in_seconds")]
     pub budget: Duration,
     /// By how much the right output must exceed every other one
-    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = fixed_margin)]
+    #[arg(long, value_name = "NUMBER", default_value = "0.1", value_parser = non_negative)]
     pub margin: f64,
     /// Compute every heuristic, not only those that the recommendation reads
     #[arg(long)]
@@ -64,11 +68,14 @@ impl RankArguments {
     /// Finds what cannot work before anything is read.
     ///
     /// # Errors
-    /// [`ExperimentError::Usage`](crate::error::ExperimentError::Usage).
+    /// [`ExperimentError::Usage`].
     pub fn check(&self) -> Result<()> {
-        let files = [&self.out, &self.report];
-        let mut files = files.into_iter().flatten();
-        files.try_for_each(|file| check_output(file, self.force))
+        if self.out.is_some() && self.budget.is_zero() {
+            return Err(ExperimentError::Usage {
+                problem: "--out needs a --budget above 0: scores alone repair nothing".to_owned(),
+            });
+        }
+        check_outputs(self.out.as_deref(), self.report.as_deref(), self.force)
     }
 }
 

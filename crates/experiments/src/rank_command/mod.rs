@@ -5,24 +5,29 @@
 //! | `arguments` | the flags |
 //! | `summary` | what is printed and written |
 //!
-//! Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 4 no layer repairs all points within the budget.
+//! Exit codes: 0 ranked; 1 an error while running; 2 bad usage; 3 one input has two labels; 4 no layer repairs
+//! all points within the budget.
 
 mod arguments;
 mod summary;
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::time::Instant;
 
 use data::Dataset;
-use heuristics::{Choice, Combination, HeuristicError, Prior, Probe, Question, auto};
-use repair::Options;
+use heuristics::{Attempt, Choice, Combination, HeuristicError, Prior, Probe, Question, auto};
+use repair::{Options, RepairError};
 
 pub use arguments::RankArguments;
 
 use crate::error::{ExperimentError, Result, analysis, prepare};
 use crate::progress::Progress;
-use crate::repair_command::sets::PointSet;
+use crate::repair_command::Verdict;
+use crate::repair_command::provenance::{FileRecord, write_report};
+use crate::repair_command::sets::{HeldOut, PointSet};
 use crate::repair_command::subject::Subject;
-use crate::store::write_json;
+use crate::repair_command::written::Written;
 use summary::Ranking;
 
 /// What a ranking came to.
@@ -30,8 +35,15 @@ use summary::Ranking;
 pub struct Ranked {
     /// What to print.
     pub text: String,
-    /// Whether a layer repairs all points, or no repair was asked for.
-    pub is_settled: bool,
+    /// What the repairs came to; `None` where none was asked for.
+    pub verdict: Option<Verdict>,
+}
+
+impl Ranked {
+    /// The exit code of the command.
+    pub fn exit_code(&self) -> u8 {
+        self.verdict.map_or(0, Verdict::exit_code)
+    }
 }
 
 /// Ranks as the flags say, writes what they name and returns the text to print.
@@ -44,32 +56,30 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
     let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
-    let limit = arguments.guard_limit as usize;
-    let guard = PointSet::read_guard(&arguments.guard, limit, &subject, &points, progress)?;
-    // What decides is neither repaired nor guarded.
-    let others = [&points, &guard];
-    let read =
-        |path, what| PointSet::read_selection(path, limit, what, &subject, &others, progress);
-    let clean = arguments.clean.as_deref();
-    let clean = clean.map(|path| read(path, "clean inputs")).transpose()?;
-    let similar = arguments.similar.as_deref();
-    let similar = similar
-        .map(|path| read(path, "similar inputs"))
-        .transpose()?;
-    let (guard, clean) = match clean {
-        Some(clean) => (guard.set.dataset, clean.set.dataset),
-        None => halves(&guard.set.dataset)?,
+    match points.specification(&subject.network, arguments.margin) {
+        Err(RepairError::Contradiction { first, second, .. }) => {
+            return contradictory(arguments, &subject, &points, [first, second]);
+        }
+        specified => specified.map_err(analysis(|| "the repair set".to_owned()))?,
     };
-    let set = &points.set.dataset;
+    let sets = Sets::read(arguments, &subject, points, progress)?;
+    let [guard, clean] = sets.clean()?;
+    let set = &sets.points.set.dataset;
+    let similar = sets.held_out.similar.as_ref();
     let selection = Selection {
         clean: &clean,
-        similar: similar.as_ref().map(|similar| &similar.set.dataset),
+        similar: similar.map(|similar| &similar.set.dataset),
     };
     let answer = answer(arguments, &subject, set, &guard, selection);
     let (prior, choice) = answer.map_err(analysis(|| "the layers".to_owned()))?;
+    let kept = choice.as_ref().and_then(Choice::kept);
+    let written = match (&arguments.out, kept) {
+        (Some(out), Some(attempt)) => write_and_check(out, &subject, &sets.points, attempt)?,
+        _ => None,
+    };
     let ranking = Ranking {
         network: subject.path.display().to_string(),
-        repair: points.path.display().to_string(),
+        repair: sets.points.path.display().to_string(),
         points: set.len(),
         guard: guard.len(),
         selection: clean.len(),
@@ -79,25 +89,111 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
         choice: choice
             .as_ref()
             .map(|choice| summary::chosen(&subject.network, choice)),
+        self_check: written.as_ref().map(|written| written.check),
         seconds: start.elapsed().as_secs_f64(),
     };
     if let Some(path) = &arguments.report {
-        write_json(path, &ranking)?;
+        let out = arguments.out.as_deref().zip(written.as_ref());
+        let out = out.map(|(out, written)| FileRecord::network("out", out, &written.checkpoint));
+        let files = sets.files().chain(out);
+        write_report(path, &ranking, &subject, arguments, files)?;
     }
-    let kept = choice.as_ref().and_then(Choice::kept);
-    let best = kept.and_then(|attempt| attempt.trial.repair());
-    if let (Some(path), Some(repair)) = (&arguments.out, best) {
-        let what = || format!("repaired network {}", path.display());
-        repair.checkpoint.write(path).map_err(prepare(what))?;
+    let mut text = ranking.text(arguments.top as usize);
+    if let Some(written) = written {
+        let points = &sets.points;
+        let right_before = points.before.len() - points.wrong(&points.before);
+        text += &written.line(right_before);
     }
     Ok(Ranked {
-        text: ranking.text(arguments.top as usize),
-        is_settled: choice.is_none() || best.is_some(),
+        text,
+        verdict: choice.as_ref().map(|choice| match choice.best {
+            Some(_) => Verdict::Repaired,
+            None => Verdict::Unknown,
+        }),
     })
 }
 
+/// What is to be said where one input has two labels.
+fn contradictory(
+    arguments: &RankArguments,
+    subject: &Subject,
+    points: &PointSet,
+    pair: [usize; 2],
+) -> Result<Ranked> {
+    let found = points.contradiction(pair);
+    if let Some(path) = &arguments.report {
+        let files = [FileRecord::set("repair", points)];
+        write_report(path, &found, subject, arguments, files)?;
+    }
+    Ok(Ranked {
+        text: found.lines().join("\n"),
+        verdict: Some(found.outcome),
+    })
+}
+
+/// Writes the network of an attempt, reads it back and evaluates what was read.
+fn write_and_check(
+    out: &Path,
+    subject: &Subject,
+    points: &PointSet,
+    attempt: &Attempt,
+) -> Result<Option<Written>> {
+    let Some(repair) = attempt.trial.repair() else {
+        return Ok(None);
+    };
+    let network = &subject.network;
+    let set = points.specification(network, attempt.margin);
+    let set = set.map_err(analysis(|| "the repair set".to_owned()))?;
+    let written = Written::new(out, &repair.checkpoint, network, &set, attempt.margin)?;
+    written.confirm()?;
+    Ok(Some(written))
+}
+
+/// The examples that a ranking reads; no two sets share an input.
+struct Sets {
+    points: PointSet,
+    guard: PointSet,
+    /// What decides.
+    held_out: HeldOut,
+}
+
+impl Sets {
+    fn read(
+        arguments: &RankArguments,
+        subject: &Subject,
+        points: PointSet,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let limit = arguments.guard_limit as usize;
+        let guard = PointSet::read_guard(&arguments.guard, limit, subject, &points, progress)?;
+        let files = [arguments.clean.as_deref(), arguments.similar.as_deref()];
+        let held_out = HeldOut::read(files, limit, subject, &[&points, &guard], progress)?;
+        Ok(Self {
+            points,
+            guard,
+            held_out,
+        })
+    }
+
+    /// Clean examples that the metric is taken from, and others that decide.
+    fn clean(&self) -> Result<[Cow<'_, Dataset>; 2]> {
+        let guard = &self.guard.set.dataset;
+        match &self.held_out.clean {
+            Some(clean) => Ok([guard, &clean.set.dataset].map(Cow::Borrowed)),
+            None => Ok(halves(guard)?.map(Cow::Owned)),
+        }
+    }
+
+    fn files(&self) -> impl Iterator<Item = FileRecord> {
+        [("repair", &self.points), ("guard", &self.guard)]
+            .into_iter()
+            .chain(self.held_out.named())
+            .map(|(role, set)| FileRecord::set(role, set))
+    }
+}
+
 /// Every other input for either.
-fn halves(set: &Dataset) -> Result<(Dataset, Dataset)> {
+fn halves(set: &Dataset) -> Result<[Dataset; 2]> {
     let half = |first: usize| {
         let positions: Vec<usize> = (first..set.len()).step_by(2).collect();
         set.subset(&positions)
@@ -108,7 +204,7 @@ fn halves(set: &Dataset) -> Result<(Dataset, Dataset)> {
             problem: format!("--guard: expected at least 2 inputs, got {}", set.len()),
         });
     }
-    Ok((half(0)?, half(1)?))
+    Ok([half(0)?, half(1)?])
 }
 
 /// The examples that decide.

@@ -1,10 +1,11 @@
 //! What is printed and written about the layers.
 
-use heuristics::{ALL, Attempt, Choice, PRIOR_POINTS, Prior, SKETCH};
+use heuristics::{ALL, Attempt, Choice, PRIOR_GUARD, PRIOR_POINTS, Prior};
 use network::Network;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+use crate::repair_command::written::SelfCheck;
 use crate::table::{number, right_align, table};
 
 /// Everything that is known; the report in JSON.
@@ -20,6 +21,8 @@ pub(super) struct Ranking {
     pub(super) score_seconds: f64,
     pub(super) layers: Vec<ScoredLayer>,
     pub(super) choice: Option<Chosen>,
+    /// The network as written on the repair set.
+    pub(super) self_check: Option<SelfCheck>,
     pub(super) seconds: f64,
 }
 
@@ -133,7 +136,7 @@ impl Ranking {
                 self.moments_seconds,
                 self.points.min(PRIOR_POINTS),
                 self.points,
-                self.guard.min(SKETCH),
+                self.guard.min(PRIOR_GUARD),
                 self.guard,
                 self.selection
             ),

@@ -8,6 +8,7 @@ use data::Preprocessing;
 use data::image::presets;
 use network::{DeviceChoice, Precision};
 use repair::{Method, Objective, Options, Protection, TOLERANCE};
+use serde::{Serialize, Serializer};
 
 use crate::error::{ExperimentError, Result};
 
@@ -35,7 +36,7 @@ fn squeezenet_uncropped() -> Preprocessing {
 
 // Its flags are those of several commands, whose descriptions a doc comment here would replace.
 #[allow(missing_docs)]
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize)]
 pub struct SourceArguments {
     /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
     #[arg(long, value_name = "FILE|DIR")]
@@ -71,9 +72,10 @@ pub struct SourceArguments {
 ///
 /// Exit codes: 0 repaired and written; 1 an error while running; 2 bad usage; 3 infeasible: no change of
 /// this layer under this method repairs all points; 4 unknown: neither was shown.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize)]
 pub struct RepairArguments {
     #[command(flatten)]
+    #[serde(flatten)]
     #[allow(missing_docs)]
     pub source: SourceArguments,
     /// Clean inputs whose outputs should stay; only the objective guarded needs them
@@ -91,17 +93,19 @@ pub struct RepairArguments {
     /// By how much the right output must exceed every other one; auto picks it on --similar and --clean
     #[arg(long, value_name = "NUMBER|auto", default_value = "0.1", value_parser = margin)]
     pub margin: Margin,
-    /// Labelled inputs like those of the repair set, on which a margin is picked
+    /// Labelled inputs like those of the repair set: a margin is picked on them, or with a given one
+    /// generalization is measured
     #[arg(long, value_name = "PATH")]
     pub similar: Option<PathBuf>,
-    /// Labelled clean inputs on which a margin is picked
+    /// Labelled clean inputs: a margin is picked on them, or with a given one drawdown is measured
     #[arg(long, value_name = "PATH")]
     pub clean: Option<PathBuf>,
-    /// Accuracy on --clean that a picked margin may cost, in points
-    #[arg(long, value_name = "POINTS", default_value_t = TOLERANCE)]
-    pub tolerance: f64,
+    /// Accuracy on --clean that a picked margin may cost, in points [default: 0.1]
+    #[arg(long, value_name = "POINTS", value_parser = non_negative)]
+    pub tolerance: Option<f64>,
     /// What must not change on the guard set: its answers, or its outputs by more than NUMBER
     #[arg(long, value_name = "answers|NUMBER", value_parser = protection, requires = "guard")]
+    #[serde(serialize_with = "as_given")]
     pub protect: Option<Protection>,
     /// frozen (activation pattern kept: exact, infeasibility is proved) or sequential
     #[arg(long, value_name = "frozen|sequential", default_value_t)]
@@ -120,8 +124,9 @@ pub struct RepairArguments {
     pub start: Option<PathBuf>,
     /// Time for the repair
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[serde(serialize_with = "in_seconds")]
     pub time_limit: Option<Duration>,
-    /// The most inputs of the guard set to use: the first ones
+    /// The most inputs to use of each of --guard, --clean and --similar, spread evenly over the set
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
     pub guard_limit: u32,
     /// File for the result as JSON
@@ -149,28 +154,32 @@ impl RepairArguments {
             let got = &self.layer;
             return usage(format!("--method frozen: expected one layer, got {got:?}"));
         }
-        if self.margin == Margin::Auto && self.clean.is_none() {
-            return usage(
-                "--margin auto needs --clean, and --similar where there is one".to_owned(),
-            );
-        }
-        if self.margin == Margin::Auto && self.protect.is_some() {
-            return usage("--margin auto does not go with --protect".to_owned());
-        }
+        self.check_margin()?;
         if self.method == Method::Sequential && !self.objective.is_quadratic() {
             let problem = "--method sequential: expected --objective guarded or l2, got";
             return usage(format!("{problem} {}", self.objective));
         }
-        for file in [Some(&self.out), self.report.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            check_output(file, self.force)?;
-        }
-        if self.report.as_ref() == Some(&self.out) {
-            return usage("--out and --report name the same file".to_owned());
-        }
-        Ok(())
+        check_outputs(Some(self.out.as_path()), self.report.as_deref(), self.force)
+    }
+
+    /// What a margin that is picked needs and excludes, and what it alone reads.
+    fn check_margin(&self) -> Result<()> {
+        let problem = match self.margin {
+            Margin::Auto if self.clean.is_none() => {
+                "--margin auto needs --clean, and --similar where there is one"
+            }
+            Margin::Auto if self.protect.is_some() => "--margin auto does not go with --protect",
+            Margin::Fixed(_) if self.tolerance.is_some() => "--tolerance needs --margin auto",
+            _ => return Ok(()),
+        };
+        Err(ExperimentError::Usage {
+            problem: problem.to_owned(),
+        })
+    }
+
+    /// Accuracy on --clean that a picked margin may cost, in points.
+    pub(super) fn tolerance(&self) -> f64 {
+        self.tolerance.unwrap_or(TOLERANCE)
     }
 
     /// The options of the library.
@@ -191,8 +200,21 @@ impl RepairArguments {
     }
 }
 
+/// Refuses one file for both, and as [`check_output`] does.
+pub(crate) fn check_outputs(out: Option<&Path>, report: Option<&Path>, force: bool) -> Result<()> {
+    for file in [out, report].into_iter().flatten() {
+        check_output(file, force)?;
+    }
+    if out.is_some() && out == report {
+        return Err(ExperimentError::Usage {
+            problem: "--out and --report name the same file".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Refuses a file that cannot be written, or that exists unless `force` is given.
-pub(crate) fn check_output(file: &Path, force: bool) -> Result<()> {
+fn check_output(file: &Path, force: bool) -> Result<()> {
     let usage = |problem: String| Err(ExperimentError::Usage { problem });
     if file.is_dir() {
         return usage(format!("{}: expected a file, got a folder", file.display()));
@@ -208,7 +230,8 @@ pub(crate) fn check_output(file: &Path, force: bool) -> Result<()> {
 }
 
 /// The margin asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Margin {
     /// This one.
     Fixed(f64),
@@ -220,14 +243,14 @@ fn margin(text: &str) -> Result<Margin, String> {
     if text == "auto" {
         return Ok(Margin::Auto);
     }
-    let found = fixed_margin(text).map(Margin::Fixed);
+    let found = non_negative(text).map(Margin::Fixed);
     found.map_err(|problem| problem + " or auto")
 }
 
-/// A margin that is given as a number.
-pub(crate) fn fixed_margin(text: &str) -> Result<f64, String> {
+/// A margin, or a number of points.
+pub(crate) fn non_negative(text: &str) -> Result<f64, String> {
     let number = text.parse().ok();
-    let number = number.filter(|margin: &f64| margin.is_finite() && *margin >= 0.0);
+    let number = number.filter(|number: &f64| number.is_finite() && *number >= 0.0);
     number.ok_or_else(|| "expected a finite number >= 0".to_owned())
 }
 
@@ -239,6 +262,24 @@ fn protection(text: &str) -> Result<Protection, String> {
     let number = number.filter(|tau: &f64| tau.is_finite() && *tau > 0.0);
     let found = number.map(Protection::Within);
     found.ok_or_else(|| "expected answers or a finite number > 0".to_owned())
+}
+
+fn as_given<S: Serializer>(protection: &Option<Protection>, to: S) -> Result<S::Ok, S::Error> {
+    match protection {
+        None => to.serialize_none(),
+        Some(Protection::Answer) => to.serialize_str("answers"),
+        Some(Protection::Within(tau)) => to.serialize_f64(*tau),
+    }
+}
+
+/// A time in a report.
+pub(crate) fn in_seconds<T, S>(time: &T, to: S) -> Result<S::Ok, S::Error>
+where
+    T: Copy + Into<Option<Duration>>,
+    S: Serializer,
+{
+    let time: Option<Duration> = (*time).into();
+    time.map(|time| time.as_secs_f64()).serialize(to)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -316,6 +357,7 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for text in ["-1", "nan", "inf", "x"] {
             assert!(margin(text).is_err() && seconds(text).is_err(), "{text}");
+            assert!(non_negative(text).is_err(), "{text}");
         }
         assert!(seconds("0").is_err());
     }

@@ -66,17 +66,19 @@ fn classes(answers: &Answers, class: impl Fn(usize) -> String) -> String {
 
 /// How many points it takes for most of all prices, and which they are.
 pub(super) fn prices(prices: &[f64], names: &[String]) -> String {
-    let causes = smallest_share(prices, SHARE);
-    if causes.is_empty() {
-        return "prices: no point changes the network".to_owned();
+    let dearest = smallest_share(prices, SHARE);
+    if dearest.is_empty() {
+        return "prices: zero at every point".to_owned();
     }
-    let shown = causes.iter().filter_map(|&point| names.get(point).cloned());
+    let shown = dearest
+        .iter()
+        .filter_map(|&point| names.get(point).cloned());
     format!(
-        "prices: {} of {} points cause {:.0} % of the change: {}",
-        causes.len(),
+        "prices: {} of {} points bear {:.0} % of the price: {}",
+        dearest.len(),
         prices.len(),
         100.0 * SHARE,
-        named(shown, causes.len()),
+        named(shown, dearest.len()),
     )
 }
 
@@ -94,24 +96,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fewest_points_that_cause_most_of_the_change_are_named() {
+    fn the_fewest_points_that_bear_most_of_the_price_are_named() {
         let names = ["a", "b", "c", "d"].map(str::to_owned);
         assert_eq!(
             prices(&[0.1, 5.0, 0.0, 3.0], &names),
-            "prices: 2 of 4 points cause 80 % of the change: b, d"
+            "prices: 2 of 4 points bear 80 % of the price: b, d"
         );
         assert_eq!(
             prices(&[0.0, 9.0, 0.0, 1.0], &names),
-            "prices: 1 of 4 points cause 80 % of the change: b"
+            "prices: 1 of 4 points bear 80 % of the price: b"
         );
-        assert_eq!(
-            prices(&[0.0; 4], &names),
-            "prices: no point changes the network"
-        );
+        assert_eq!(prices(&[0.0; 4], &names), "prices: zero at every point");
         let many: Vec<String> = (0..10).map(|i| i.to_string()).collect();
         assert_eq!(
             prices(&[1.0; 10], &many),
-            "prices: 8 of 10 points cause 80 % of the change: 0, 1, 2, 3, 4, .."
+            "prices: 8 of 10 points bear 80 % of the price: 0, 1, 2, 3, 4, .."
         );
     }
 

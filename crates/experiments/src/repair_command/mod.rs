@@ -4,25 +4,28 @@
 //! |---|---|
 //! | `arguments` | the flags |
 //! | `subject` | the network, and what it takes |
-//! | `sets` | the repair set and the guard set |
+//! | `sets` | the repair set, the guard set, and those on which a repair is measured |
+//! | `written` | the repaired network, read back and evaluated |
 //! | `attributed` | what the repair did to weights and answers |
 //! | `summary` | what is printed and written about the result |
+//! | `provenance` | what reproduces it |
 //!
 //! Exit codes: 0 repaired and written; 1 an error while running; 2 bad usage; 3 infeasible; 4 unknown.
 
 pub(crate) mod arguments;
 mod attributed;
+pub(crate) mod provenance;
 pub(crate) mod sets;
 pub(crate) mod subject;
 mod summary;
+pub(crate) mod written;
 
-use std::path::Path;
 use std::time::Instant;
 
-use network::{Checkpoint, Network};
+use network::Checkpoint;
 use repair::{
-    Answers, Attribution, Change, GuardMoments, MARGINS, Outcome, Problem, Repair, RepairError,
-    RepairSet, Selection, choose_margin,
+    Answers, Attribution, Change, GuardMoments, MARGINS, MarginTrial, Outcome, Problem, Repair,
+    RepairError, RepairSet, Selection, choose_margin,
 };
 
 pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments, SourceArguments};
@@ -31,9 +34,11 @@ pub use summary::Verdict;
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
 use attributed::Attributed;
-use sets::{PointSet, Sets, classes_of};
+use provenance::{FileRecord, write_report};
+use sets::{HeldOut, PointSet, Sets};
 use subject::Subject;
-use summary::{Evidence, Guarded, SelfCheck, Summary};
+use summary::{Compared, Draft, Evidence, Summary};
+use written::Written;
 
 /// What a repair came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,15 @@ pub struct Answer {
     pub verdict: Verdict,
 }
 
+/// What is repaired, and with what.
+struct Task<'a> {
+    arguments: &'a RepairArguments,
+    subject: Subject,
+    sets: Sets,
+    /// What an earlier repair wrote, to go on from.
+    earlier: Option<Checkpoint>,
+}
+
 /// Repairs as the flags say and writes the repaired network.
 ///
 /// # Errors
@@ -51,21 +65,17 @@ pub struct Answer {
 pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answer> {
     arguments.check()?;
     let start = Instant::now();
-    let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
-    progress.say(&subject.to_string());
-    let sets = Sets::read(arguments, &subject, progress)?;
-    sets.say_near_duplicates(&subject, progress);
-    progress.say(&size(&subject, &sets.repair));
-
-    let Solved { outcome, margin } = match solve(arguments, &subject, &sets, progress) {
+    let task = Task::read(arguments, progress)?;
+    let solved = match solve(&task, progress) {
         Ok(solved) => solved,
         // One input with two labels: no network at all satisfies both.
         Err(RepairError::Contradiction { first, second, .. }) => {
-            return summary::contradiction(&sets.repair, [first, second]).finish(arguments);
+            let draft = summary::contradiction(&task.sets.repair, [first, second]);
+            return task.finish(draft, None);
         }
-        Err(source) => return Err(failed(&subject, source)),
+        Err(source) => return Err(failed(&task.subject, source)),
     };
-    let keeps = match &outcome {
+    let keeps = match &solved.outcome {
         Outcome::Repaired(repair) => Some(repair.as_ref()),
         Outcome::Unknown(unfinished) => unfinished
             .best
@@ -74,76 +84,124 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
         Outcome::Infeasible(_) => None,
     };
     let evidence = keeps
-        .map(|repair| write_and_check(arguments, &subject, &sets, repair, margin))
+        .map(|repair| write_and_check(&task, &solved, repair))
         .transpose()?;
-    Summary {
-        arguments,
-        subject: &subject,
-        sets: &sets,
-        margin,
-        outcome: &outcome,
+    let summary = Summary {
+        task: &task,
+        solved: &solved,
         evidence: evidence.as_ref(),
         seconds: start.elapsed().as_secs_f64(),
-    }
-    .answer()?
-    .finish(arguments)
+    };
+    task.finish(summary.answer(), evidence.as_ref())
 }
 
-/// What the library answered, with the margin that was asked of it.
+impl<'a> Task<'a> {
+    /// Reads everything and says what it is.
+    fn read(arguments: &'a RepairArguments, progress: &Progress) -> Result<Self> {
+        let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
+        progress.say(&subject.to_string());
+        let earlier = arguments.start.as_deref();
+        let earlier = earlier.map(|path| {
+            let what = || format!("earlier repair {}", path.display());
+            Checkpoint::read(path).map_err(prepare(what))
+        });
+        let earlier = earlier.transpose()?;
+        let sets = Sets::read(arguments, &subject, progress)?;
+        sets.say_near_duplicates(&subject, progress);
+        progress.say(&size(&subject, &sets.repair));
+        Ok(Self {
+            arguments,
+            subject,
+            sets,
+            earlier,
+        })
+    }
+
+    /// Writes the report, if one is asked for.
+    fn finish(&self, draft: Draft, evidence: Option<&Evidence>) -> Result<Answer> {
+        let Self {
+            arguments,
+            subject,
+            sets,
+            earlier,
+        } = self;
+        if let Some(path) = &arguments.report {
+            let sets = sets.named().into_iter();
+            let sets = sets.map(|(role, set)| FileRecord::set(role, set));
+            let earlier = arguments.start.as_deref().zip(earlier.as_ref());
+            let earlier =
+                earlier.map(|(path, network)| FileRecord::network("start", path, network));
+            let written = evidence.map(|evidence| &evidence.written.checkpoint);
+            let written =
+                written.map(|network| FileRecord::network("out", &arguments.out, network));
+            let files = sets.chain(earlier).chain(written);
+            write_report(path, &draft.report, subject, *arguments, files)?;
+        }
+        Ok(draft.answer())
+    }
+}
+
+/// What the library answered, and what was asked of it.
 struct Solved {
     outcome: Outcome,
     margin: f64,
+    set: RepairSet,
+    /// The margins that were tried, where one was to be picked.
+    trials: Vec<MarginTrial>,
 }
 
 /// The call of the library.
-fn solve(
-    arguments: &RepairArguments,
-    subject: &Subject,
-    sets: &Sets,
-    progress: &Progress,
-) -> Result<Solved, RepairError> {
-    let guard = match &sets.guard {
-        Some(guard) if arguments.needs_guard() => Some(GuardMoments::collect(
-            &subject.network,
-            &guard.set.dataset.inputs,
-            &guard.set.dataset.shape,
-            &subject.layers,
-        )?),
-        _ => None,
-    };
-    let start = match &arguments.start {
-        Some(path) => {
-            let edited = Checkpoint::read(path)?;
-            Some(Change::between(&subject.checkpoint, &edited)?)
-        }
-        None => None,
-    };
+fn solve(task: &Task<'_>, progress: &Progress) -> Result<Solved, RepairError> {
+    let Task {
+        arguments,
+        subject,
+        sets,
+        earlier,
+    } = task;
+    let network = &subject.network;
     let margin = match arguments.margin {
         Margin::Fixed(margin) => margin,
         Margin::Auto => MARGINS[0],
     };
-    let mut set = specification(&sets.repair, margin)?;
+    let mut set = sets.repair.specification(network, margin)?;
     if let (Some(guard), Some(protection)) = (&sets.guard, arguments.protect) {
-        let inputs = &guard.set.dataset.inputs;
-        set = set.protect(&subject.network, inputs, protection)?;
+        set = set.protect(network, &guard.set.dataset.inputs, protection)?;
     }
+    let options = arguments.options();
+    let guard = match &sets.guard {
+        Some(guard) if arguments.needs_guard() => Some(GuardMoments::collect(
+            network,
+            &guard.set.dataset.inputs,
+            &guard.set.dataset.shape,
+            &options.moved_layers(network, &subject.layers),
+        )?),
+        _ => None,
+    };
+    let start = earlier.as_ref();
+    let start = start.map(|earlier| Change::between(&subject.checkpoint, earlier));
+    let start = start.transpose()?;
     let problem = Problem {
-        network: &subject.network,
+        network,
         checkpoint: &subject.checkpoint,
         layers: &subject.layers,
         set: &set,
         guard: guard.as_ref(),
         start: start.as_ref(),
     };
-    let options = arguments.options();
-    let Some(clean) = &sets.clean else {
-        let outcome = repair::repair(&problem, &options)?;
-        return Ok(Solved { outcome, margin });
+    let HeldOut { clean, similar } = &sets.held_out;
+    let clean = clean.as_ref().filter(|_| arguments.margin == Margin::Auto);
+    let Some(clean) = clean else {
+        return Ok(Solved {
+            outcome: repair::repair(&problem, &options)?,
+            margin,
+            set,
+            trials: Vec::new(),
+        });
     };
     let selection = Selection {
-        similar: sets.similar.as_ref().map(|set| &set.set.dataset),
+        similar: similar.as_ref().map(|set| &set.set.dataset),
         clean: &clean.set.dataset,
-        tolerance: arguments.tolerance,
+        tolerance: arguments.tolerance(),
     };
     let choice = choose_margin(&problem, &sets.repair.set.dataset, &options, selection)?;
     for trial in &choice.trials {
@@ -155,14 +213,11 @@ fn solve(
         ));
     }
     Ok(Solved {
+        set: sets.repair.specification(network, choice.margin)?,
         outcome: choice.outcome,
         margin: choice.margin,
+        trials: choice.trials,
     })
-}
-
-/// Every point must be classified as its label, with the margin.
-fn specification(points: &PointSet, margin: f64) -> Result<RepairSet, RepairError> {
-    RepairSet::argmax(&points.set.dataset, margin)
 }
 
 fn failed(subject: &Subject, source: RepairError) -> ExperimentError {
@@ -197,49 +252,47 @@ fn size(subject: &Subject, points: &PointSet) -> String {
     )
 }
 
-/// Writes the network, reads it back and evaluates what was read.
-fn write_and_check(
-    arguments: &RepairArguments,
-    subject: &Subject,
-    sets: &Sets,
-    repair: &Repair,
-    margin: f64,
-) -> Result<Evidence> {
-    let out: &Path = &arguments.out;
-    let what = || format!("repaired network {}", out.display());
-    repair.checkpoint.write(out).map_err(prepare(what))?;
-    let mut written = Checkpoint::read(out).map_err(prepare(what))?;
-    // The configuration lies beside the original.
-    if let Some(config) = subject.checkpoint.config() {
-        written = written.with_config(config.clone());
+/// Writes the network, reads it back and measures what was read.
+fn write_and_check(task: &Task<'_>, solved: &Solved, repair: &Repair) -> Result<Evidence> {
+    let Task {
+        arguments,
+        subject,
+        sets,
+        ..
+    } = task;
+    let what = || format!("repaired network {}", arguments.out.display());
+    let written = Written::new(
+        &arguments.out,
+        &repair.checkpoint,
+        &subject.network,
+        &solved.set,
+        solved.margin,
+    )?;
+    if matches!(solved.outcome, Outcome::Repaired(_)) {
+        written.confirm()?;
     }
-    let network = Network::load(
-        &written,
-        subject.network.device(),
-        subject.network.precision(),
-    )
-    .map_err(prepare(what))?;
-    let set = specification(&sets.repair, margin).map_err(prepare(what))?;
-    let verified = repair::verify(&written, &set).map_err(prepare(what))?;
-    let after = classes_of(&network, &sets.repair.set.dataset).map_err(prepare(what))?;
-    let (mut guarded, mut answers) = (None, None);
-    if let Some(guard) = &sets.guard {
-        let after = classes_of(&network, &guard.set.dataset).map_err(prepare(what))?;
-        guarded = Some(Guarded::new(guard, &after));
-        let labels = &guard.set.dataset.labels;
-        answers = Some(Answers::new(labels, &guard.before, &after).map_err(prepare(what))?);
+    let answers = |set: &PointSet| set.answers(&written.network).map_err(prepare(what));
+    let compared = |set: &PointSet| Ok::<_, ExperimentError>(Compared::new(set, &answers(set)?));
+    let (mut guard, mut guard_answers) = (None, None);
+    if let Some(set) = &sets.guard {
+        let (labels, after) = (&set.set.dataset.labels, answers(set)?);
+        guard = Some(Compared::new(set, &after));
+        guard_answers = Some(Answers::new(labels, &set.before, &after).map_err(prepare(what))?);
     }
+    // Sets by which the margin was picked are no evidence.
+    let is_held_out = |_: &&PointSet| arguments.margin != Margin::Auto;
+    let HeldOut { clean, similar } = &sets.held_out;
+    let [clean, similar] = [clean, similar].map(|set| set.as_ref().filter(is_held_out));
     let attribution = Attribution::new(repair, &subject.checkpoint, &subject.network);
     Ok(Evidence {
-        check: SelfCheck {
-            right: (verified.efficacy(&set) * set.len() as f64 / 100.0).round() as usize,
-            least_margin: verified.least_slack() + margin,
-        },
-        after,
-        guarded,
+        after: answers(&sets.repair)?,
+        guard,
+        clean: clean.map(compared).transpose()?,
+        similar: similar.map(compared).transpose()?,
         attributed: Attributed {
             attribution: attribution.map_err(prepare(what))?,
-            answers,
+            answers: guard_answers,
         },
+        written,
     })
 }

@@ -1,21 +1,20 @@
-//! The repair set and the guard set.
+//! The repair set, the guard set, and those on which a repair is measured.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use data::labelled::Limit;
 use data::{Dataset, LabelledSet};
-use network::{Network, NetworkError};
-use repair::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
+use network::Network;
+use repair::{NEAR, NearDuplicate, NearDuplicates, RepairError, RepairSet, near_duplicates};
+use serde::Serialize;
 
-use super::arguments::{Margin, RepairArguments, SourceArguments, bytes};
+use super::arguments::{RepairArguments, SourceArguments, bytes};
 use super::subject::Subject;
+use super::summary::Verdict;
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
 
-/// Numbers of the inputs that are pushed through the network at once.
-const BATCH_NUMBERS: usize = 1 << 22;
-/// The most inputs that are.
-const BATCH: usize = 1024;
 /// The most pairs of near-duplicates that are shown.
 const SHOWN: usize = 10;
 
@@ -26,63 +25,57 @@ pub(crate) struct PointSet {
     pub(crate) before: Vec<usize>,
 }
 
-/// Both sets; they share no input.
+/// All sets; no two share an input.
 pub(super) struct Sets {
     pub(super) repair: PointSet,
     pub(super) guard: Option<PointSet>,
-    /// Where a margin is picked.
-    pub(super) similar: Option<PointSet>,
-    pub(super) clean: Option<PointSet>,
+    pub(super) held_out: HeldOut,
+}
+
+/// Inputs that are neither repaired nor guarded.
+pub(crate) struct HeldOut {
+    pub(crate) clean: Option<PointSet>,
+    /// Like those of the repair set.
+    pub(crate) similar: Option<PointSet>,
+}
+
+/// Points that no network can satisfy.
+#[derive(Serialize)]
+pub(crate) struct Contradiction {
+    pub(crate) outcome: Verdict,
+    pub(crate) reason: String,
+    /// Names of the points.
+    pub(crate) conflict: Vec<String>,
 }
 
 impl Sets {
-    /// Reads both sets, chooses the points to repair and takes them out of the guard set.
+    /// Reads the sets and chooses the points to repair; what a set shares with those before it is left
+    /// out.
     pub(super) fn read(
         arguments: &RepairArguments,
         subject: &Subject,
         progress: &Progress,
     ) -> Result<Self> {
         let repair = PointSet::read_repair(&arguments.source, subject, progress)?;
-        let guard = match &arguments.guard {
-            Some(path) => {
-                let limit = arguments.guard_limit as usize;
-                Some(PointSet::read_guard(
-                    path, limit, subject, &repair, progress,
-                )?)
-            }
-            None => None,
-        };
-        let selection = |path: &Option<PathBuf>, what: &'static str| {
-            let Some(path) = path else { return Ok(None) };
-            let limit = Some(arguments.guard_limit as usize);
-            let mut set = PointSet::read(path, subject, limit, what)?;
-            set.leave_out(&repair)?;
-            progress.say(&set.describe(what));
-            Ok::<_, ExperimentError>(Some(set))
-        };
-        let (similar, clean) = match arguments.margin {
-            Margin::Auto => (
-                selection(&arguments.similar, "similar inputs")?,
-                selection(&arguments.clean, "clean inputs")?,
-            ),
-            Margin::Fixed(_) => (None, None),
-        };
+        let limit = arguments.guard_limit as usize;
+        let guard = arguments.guard.as_deref();
+        let guard = guard
+            .map(|path| PointSet::read_guard(path, limit, subject, &repair, progress))
+            .transpose()?;
+        let used: Vec<&PointSet> = [&repair].into_iter().chain(&guard).collect();
+        let files = [arguments.clean.as_deref(), arguments.similar.as_deref()];
         let sets = Self {
+            held_out: HeldOut::read(files, limit, subject, &used, progress)?,
             repair,
             guard,
-            similar,
-            clean,
         };
         sets.fit(arguments.max_memory)?;
         Ok(sets)
     }
 
     fn fit(&self, limit: usize) -> Result<()> {
-        let others = [&self.guard, &self.similar, &self.clean];
-        let sets = [Some(&self.repair)]
-            .into_iter()
-            .chain(others.map(Option::as_ref));
-        let numbers = sets.flatten().map(|set| set.set.dataset.inputs.len());
+        let sets = self.named().into_iter();
+        let numbers = sets.map(|(_, set)| set.set.dataset.inputs.len());
         let taken = numbers.sum::<usize>() * size_of::<f32>();
         if taken <= limit {
             return Ok(());
@@ -96,12 +89,61 @@ impl Sets {
         })
     }
 
+    /// Every set that there is, under the name of its flag.
+    pub(super) fn named(&self) -> Vec<(&'static str, &PointSet)> {
+        [("repair", &self.repair)]
+            .into_iter()
+            .chain(self.guard.as_ref().map(|guard| ("guard", guard)))
+            .chain(self.held_out.named())
+            .collect()
+    }
+
     /// Warns of inputs that are almost the same and have different labels.
     pub(super) fn say_near_duplicates(&self, subject: &Subject, progress: &Progress) {
         let found = self.repair.near_duplicates(subject);
         for line in self.repair.near_duplicate_lines(&found, subject) {
             progress.say(&format!("warning: {line}"));
         }
+    }
+}
+
+impl HeldOut {
+    /// Reads clean and similar inputs, where there are files of them: at most `limit` each, less those of
+    /// `used` sets and of each other.
+    pub(crate) fn read(
+        [clean, similar]: [Option<&Path>; 2],
+        limit: usize,
+        subject: &Subject,
+        used: &[&PointSet],
+        progress: &Progress,
+    ) -> Result<Self> {
+        let read = |path: &Path, what: &'static str, others: &[&PointSet]| {
+            PointSet::read_selection(path, limit, what, subject, others, progress)
+        };
+        let clean = clean
+            .map(|path| read(path, "clean inputs", used))
+            .transpose()?;
+        let others: Vec<&PointSet> = used.iter().copied().chain(&clean).collect();
+        let similar = similar
+            .map(|path| read(path, "similar inputs", &others))
+            .transpose()?;
+        Ok(Self { clean, similar })
+    }
+
+    /// Those that there are, under the names of their flags.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &PointSet)> {
+        let sets = [("clean", &self.clean), ("similar", &self.similar)];
+        sets.into_iter()
+            .filter_map(|(name, set)| Some((name, set.as_ref()?)))
+    }
+}
+
+impl Contradiction {
+    /// The lines to print.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let reason = format!("infeasible: {}", self.reason);
+        let names = self.conflict.iter().map(|name| format!("  {name}"));
+        [reason].into_iter().chain(names).collect()
     }
 }
 
@@ -115,13 +157,14 @@ impl PointSet {
         // Only where the choice needs the answers of the network are all inputs read.
         let first = arguments.limit.map(|limit| limit as usize);
         let first = first.filter(|_| !arguments.only_wrong && arguments.seed.is_none());
+        let first = first.map(Limit::First);
         let pool = Self::read(&arguments.repair, subject, first, "repair set")?;
         let repair = pool.chosen(arguments)?;
         progress.say(&repair.describe("repair set"));
         Ok(repair)
     }
 
-    /// Reads the first inputs of a guard set, less those that are repaired.
+    /// Reads at most `limit` inputs of a guard set, less those that are repaired.
     pub(crate) fn read_guard(
         path: &Path,
         limit: usize,
@@ -129,7 +172,7 @@ impl PointSet {
         repair: &Self,
         progress: &Progress,
     ) -> Result<Self> {
-        let mut guard = Self::read(path, subject, Some(limit), "guard set")?;
+        let mut guard = Self::read(path, subject, Some(Limit::Spread(limit)), "guard set")?;
         let shared = guard.leave_out(repair)?;
         progress.say(&guard.describe("guard set"));
         if shared > 0 {
@@ -138,6 +181,33 @@ impl PointSet {
             ));
         }
         Ok(guard)
+    }
+
+    /// What must hold: a network classifies every point as its label, with the margin.
+    pub(crate) fn specification(
+        &self,
+        network: &Network,
+        margin: f64,
+    ) -> Result<RepairSet, RepairError> {
+        let set = RepairSet::argmax(&self.set.dataset, margin)?;
+        set.validate(network, network.classes())?;
+        Ok(set)
+    }
+
+    /// One input with two labels: no network at all satisfies both.
+    pub(crate) fn contradiction(&self, pair: [usize; 2]) -> Contradiction {
+        let [first, second] = pair.map(|point| self.set.dataset.labels[point]);
+        Contradiction {
+            outcome: Verdict::Infeasible,
+            reason: format!("one input has the labels {first} and {second}: drop one of them"),
+            conflict: Vec::from(pair.map(|point| self.set.names[point].clone())),
+        }
+    }
+
+    /// What a network answers.
+    pub(super) fn answers(&self, network: &Network) -> Result<Vec<usize>, RepairError> {
+        let Dataset { inputs, shape, .. } = &self.set.dataset;
+        repair::classify(network, inputs, shape)
     }
 
     /// Inputs that are almost the same and have different labels; of texts the same ones.
@@ -180,7 +250,7 @@ impl PointSet {
     fn read(
         given: &Path,
         subject: &Subject,
-        limit: Option<usize>,
+        limit: Option<Limit>,
         what: &'static str,
     ) -> Result<Self> {
         let (path, labels) = images_and_labels(given);
@@ -189,8 +259,9 @@ impl PointSet {
             .reader(limit)
             .read(&path, labels.as_deref())
             .map_err(prepare(name))?;
+        let Dataset { inputs, shape, .. } = &set.dataset;
         Ok(Self {
-            before: classes_of(&subject.network, &set.dataset).map_err(prepare(name))?,
+            before: repair::classify(&subject.network, inputs, shape).map_err(prepare(name))?,
             path: given.to_owned(),
             set,
         })
@@ -222,8 +293,8 @@ impl PointSet {
         self.keep(&positions)
     }
 
-    /// Reads the first inputs of a set on which repairs are compared, less those of other sets.
-    pub(crate) fn read_selection(
+    /// Reads at most `limit` inputs of a set on which repairs are compared, less those of other sets.
+    fn read_selection(
         path: &Path,
         limit: usize,
         what: &'static str,
@@ -231,7 +302,7 @@ impl PointSet {
         others: &[&Self],
         progress: &Progress,
     ) -> Result<Self> {
-        let mut set = Self::read(path, subject, Some(limit), what)?;
+        let mut set = Self::read(path, subject, Some(Limit::Spread(limit)), what)?;
         let mut shared = 0;
         for other in others {
             shared += set.leave_out(other)?;
@@ -329,21 +400,4 @@ fn keys(set: &Dataset) -> impl Iterator<Item = Vec<u32>> + '_ {
         // -0 and 0 are the same input.
         kept.iter().map(|x| (x + 0.0).to_bits()).collect()
     })
-}
-
-/// The class with the largest output, per example; the first of equal ones.
-pub(super) fn classes_of(network: &Network, set: &Dataset) -> Result<Vec<usize>, NetworkError> {
-    let example = set.example_len().max(1);
-    let batch = (BATCH_NUMBERS / example).clamp(1, BATCH);
-    let mut classes = Vec::with_capacity(set.len());
-    for inputs in set.inputs.chunks(batch * example) {
-        let outputs = network
-            .forward(network.batch_of(inputs, &set.shape)?)?
-            .to_vec()?;
-        let largest = |row: &[f64]| {
-            (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
-        };
-        classes.extend(outputs.chunks_exact(network.classes().max(1)).map(largest));
-    }
-    Ok(classes)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use data::image::{config, presets};
-use data::labelled::{Intake, Reader};
+use data::labelled::{Intake, Limit, Reader};
 use data::{Preprocessing, Tokenizer};
 use network::{Checkpoint, DeviceChoice, Layer, Network, Precision, architectures};
 
@@ -22,7 +22,7 @@ pub(crate) struct Subject {
     /// The layers to edit.
     pub(crate) layers: Vec<Layer>,
     architecture: &'static str,
-    device: DeviceChoice,
+    pub(crate) device: DeviceChoice,
     intake: Intake,
     class_names: Vec<String>,
 }
@@ -78,7 +78,7 @@ impl Subject {
     }
 
     /// A reader of sets for this network.
-    pub(crate) fn reader(&self, limit: Option<usize>) -> Reader<'_> {
+    pub(crate) fn reader(&self, limit: Option<Limit>) -> Reader<'_> {
         Reader {
             intake: &self.intake,
             classes: self.network.classes(),

@@ -1,28 +1,24 @@
 //! What is printed and written about a repair.
 
-use std::io::Write;
-use std::path::Path;
-
-use repair::{Outcome, Repair, Report, StopReason};
+use repair::{MarginTrial, Outcome, Repair, Report, StopReason};
 use serde::Serialize;
 
-use super::Answer;
-use super::arguments::RepairArguments;
+use super::arguments::Margin;
 use super::attributed::{self, Attributed};
-use super::sets::{PointSet, Sets};
-use super::subject::Subject;
-use crate::error::{ExperimentError, Result};
-use crate::manifest::{hash, hash_file};
+use super::sets::PointSet;
+use super::written::{SelfCheck, Written};
+use super::{Answer, Solved, Task};
 
 /// What a repair came to, in a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Every point is right in the network as written.
+    /// Every point is right in the network as saved.
     Repaired,
     /// No change of the layer under the method repairs all points.
     Infeasible,
     /// Neither was shown.
+    #[default]
     Unknown,
 }
 
@@ -37,55 +33,76 @@ impl Verdict {
     }
 }
 
-/// The file as written, evaluated again.
-pub(super) struct SelfCheck {
-    /// Points that are right.
-    pub(super) right: usize,
-    pub(super) least_margin: f64,
-}
-
-/// What the repaired network does on the guard set.
+/// What the repaired network does on a set, against the original.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Guarded {
+pub(super) struct Compared {
     inputs: usize,
     unchanged: usize,
     wrong_before: usize,
     wrong_after: usize,
 }
 
-impl Guarded {
-    pub(super) fn new(guard: &PointSet, after: &[usize]) -> Self {
-        let unchanged = guard
-            .before
-            .iter()
-            .zip(after)
-            .filter(|(a, b)| a == b)
-            .count();
+impl Compared {
+    pub(super) fn new(set: &PointSet, after: &[usize]) -> Self {
+        let unchanged = set.before.iter().zip(after).filter(|(a, b)| a == b).count();
         Self {
             inputs: after.len(),
             unchanged,
-            wrong_before: guard.wrong(&guard.before),
-            wrong_after: guard.wrong(after),
+            wrong_before: set.wrong(&set.before),
+            wrong_after: set.wrong(after),
         }
+    }
+
+    fn percent(&self, count: usize) -> f64 {
+        100.0 * count as f64 / self.inputs.max(1) as f64
+    }
+
+    /// Accuracy gained, in points.
+    fn gained(&self) -> f64 {
+        let gained = self.wrong_before as f64 - self.wrong_after as f64;
+        100.0 * gained / self.inputs.max(1) as f64
+    }
+
+    fn line(&self, what: &str) -> String {
+        format!(
+            "{what}: {} of {} predictions unchanged ({:.2} %); accuracy {:.2} % before, {:.2} % after",
+            self.unchanged,
+            self.inputs,
+            self.percent(self.unchanged),
+            self.percent(self.inputs - self.wrong_before),
+            self.percent(self.inputs - self.wrong_after),
+        )
     }
 }
 
 /// What is known of a network that was written.
 pub(super) struct Evidence {
-    pub(super) check: SelfCheck,
+    pub(super) written: Written,
     /// Classes of the repair points.
     pub(super) after: Vec<usize>,
-    pub(super) guarded: Option<Guarded>,
+    pub(super) guard: Option<Compared>,
+    /// Held-out inputs on which nothing was chosen.
+    pub(super) clean: Option<Compared>,
+    pub(super) similar: Option<Compared>,
     pub(super) attributed: Attributed,
+}
+
+impl Evidence {
+    /// Accuracy lost on clean inputs, in points.
+    fn drawdown(&self) -> Option<f64> {
+        self.clean.map(|clean| 0.0 - clean.gained())
+    }
+
+    /// Accuracy gained on similar inputs, in points.
+    fn generalization(&self) -> Option<f64> {
+        self.similar.map(|similar| similar.gained())
+    }
 }
 
 /// Everything an answer is made of.
 pub(super) struct Summary<'a> {
-    pub(super) arguments: &'a RepairArguments,
-    pub(super) subject: &'a Subject,
-    pub(super) sets: &'a Sets,
-    pub(super) margin: f64,
-    pub(super) outcome: &'a Outcome,
+    pub(super) task: &'a Task<'a>,
+    pub(super) solved: &'a Solved,
     pub(super) evidence: Option<&'a Evidence>,
     pub(super) seconds: f64,
 }
@@ -93,12 +110,12 @@ pub(super) struct Summary<'a> {
 /// An answer whose report is not written yet.
 pub(super) struct Draft {
     lines: Vec<String>,
-    report: Record,
+    pub(super) report: Record,
 }
 
 /// The report in JSON.
-#[derive(Serialize)]
-struct Record {
+#[derive(Default, Serialize)]
+pub(super) struct Record {
     outcome: Verdict,
     /// Why, unless repaired.
     reason: Option<String>,
@@ -106,17 +123,36 @@ struct Record {
     conflict: Vec<String>,
     layer: Option<String>,
     margin: Option<f64>,
+    /// The choice of the margin, where there was one: what it might cost, and what was tried.
+    tolerance: Option<f64>,
+    margin_trials: Vec<MarginRow>,
     efficacy: Option<f64>,
     least_margin: Option<f64>,
     change_l2: Option<f64>,
     change_linf: Option<f64>,
     points: Vec<Point>,
-    guard: Option<Guarded>,
+    /// The network as written on what was asked of it.
+    self_check: Option<SelfCheck>,
+    guard: Option<Compared>,
+    clean: Option<Compared>,
+    similar: Option<Compared>,
+    /// Accuracy lost on clean inputs, in points.
+    drawdown: Option<f64>,
+    /// Accuracy gained on similar inputs, in points.
+    generalization: Option<f64>,
     /// What the repair did to the weights and to the answers on the guard set.
     attribution: Option<Attributed>,
     sizes: Option<Sizes>,
     seconds: Option<Seconds>,
-    files: Vec<FileRecord>,
+}
+
+/// A margin that was tried.
+#[derive(Serialize)]
+struct MarginRow {
+    margin: f64,
+    /// `None` without similar inputs.
+    generalization: Option<f64>,
+    drawdown: f64,
 }
 
 /// A repair point.
@@ -145,25 +181,18 @@ struct Seconds {
     whole: f64,
 }
 
-/// A file or set: of a set the hash of its inputs and labels as the network takes them.
-#[derive(Serialize)]
-struct FileRecord {
-    role: &'static str,
-    path: String,
-    sha256: String,
-}
-
 impl Summary<'_> {
     /// The lines to print and the record to write.
-    pub(super) fn answer(&self) -> Result<Draft> {
-        let points = &self.sets.repair.set;
+    pub(super) fn answer(&self) -> Draft {
+        let Task { subject, sets, .. } = self.task;
+        let points = &sets.repair.set;
         let names = |indices: &[usize]| -> Vec<String> {
             let protected = |i: usize| format!("guard set [{}]", i - points.names.len());
             let name = |&i: &usize| points.names.get(i).cloned().unwrap_or_else(|| protected(i));
             indices.iter().map(name).collect()
         };
-        let layer = &self.subject.layer_names();
-        let (verdict, reason, conflict, repair, report) = match self.outcome {
+        let layer = &subject.layer_names();
+        let (verdict, reason, conflict, repair, report) = match &self.solved.outcome {
             Outcome::Repaired(repair) => (
                 Verdict::Repaired,
                 None,
@@ -214,7 +243,7 @@ impl Summary<'_> {
 
         let mut lines = vec![match (verdict, &reason) {
             (Verdict::Repaired, _) => {
-                format!("repaired: layer {layer} of {}", self.subject.path.display())
+                format!("repaired: layer {layer} of {}", subject.path.display())
             }
             (Verdict::Infeasible, Some(reason)) => format!("infeasible: {reason}"),
             (_, reason) => format!("unknown: {}", reason.as_deref().unwrap_or("no reason")),
@@ -230,7 +259,7 @@ impl Summary<'_> {
             lines.push(format!("change: norm {l2:.3e}, largest entry {linf:.3e}"));
         }
         if let Some(evidence) = self.evidence {
-            let class = |class| self.subject.class(class);
+            let class = |class| subject.class(class);
             lines.extend(evidence.attributed.lines(class));
         }
         lines.push(work(report, self.seconds));
@@ -239,19 +268,44 @@ impl Summary<'_> {
             lines.push(attributed::prices(own, &points.names));
         }
 
-        let record = Record {
-            outcome: verdict,
-            reason,
-            conflict,
-            layer: Some(layer.clone()),
-            margin: Some(self.margin),
+        Draft {
+            lines,
+            report: Record {
+                outcome: verdict,
+                reason,
+                conflict,
+                ..self.record(repair, report)
+            },
+        }
+    }
+
+    /// The record but for the outcome.
+    fn record(&self, repair: Option<&Repair>, report: &Report) -> Record {
+        let Task {
+            arguments, subject, ..
+        } = self.task;
+        let Solved { margin, trials, .. } = self.solved;
+        let evidence = self.evidence;
+        let check = evidence.map(|evidence| evidence.written.check);
+        let least_margin = repair.map(|repair| repair.least_slack + margin);
+        let is_picked = arguments.margin == Margin::Auto;
+        Record {
+            layer: Some(subject.layer_names()),
+            margin: Some(*margin),
+            tolerance: is_picked.then(|| arguments.tolerance()),
+            margin_trials: trials.iter().map(|trial| self.margin_row(trial)).collect(),
             efficacy: repair.map(|repair| repair.efficacy),
-            least_margin: repair.map(|repair| repair.least_slack + self.margin),
+            least_margin: check.map(|check| check.least_margin).or(least_margin),
             change_l2: repair.map(|repair| repair.change.norm_l2()),
             change_linf: repair.map(|repair| repair.change.norm_linf()),
             points: self.points(repair),
-            guard: self.evidence.and_then(|evidence| evidence.guarded),
-            attribution: self.evidence.map(|evidence| evidence.attributed.clone()),
+            self_check: check,
+            guard: evidence.and_then(|evidence| evidence.guard),
+            clean: evidence.and_then(|evidence| evidence.clean),
+            similar: evidence.and_then(|evidence| evidence.similar),
+            drawdown: evidence.and_then(Evidence::drawdown),
+            generalization: evidence.and_then(Evidence::generalization),
+            attribution: evidence.map(|evidence| evidence.attributed.clone()),
             sizes: Some(Sizes {
                 rows: report.rows,
                 rows_total: report.rows_total,
@@ -263,42 +317,47 @@ impl Summary<'_> {
                 verify: report.verify_seconds,
                 whole: self.seconds,
             }),
-            files: self.files()?,
-        };
-        Ok(Draft {
-            lines,
-            report: record,
-        })
+            ..Record::default()
+        }
+    }
+
+    fn margin_row(&self, trial: &MarginTrial) -> MarginRow {
+        let similar = self.task.sets.held_out.similar.as_ref();
+        MarginRow {
+            margin: trial.margin,
+            generalization: similar.map(|_| trial.generalization),
+            drawdown: trial.drawdown,
+        }
     }
 
     /// What the file as written does.
     fn check(&self, evidence: &Evidence) -> Vec<String> {
-        let points = evidence.after.len();
-        let check = &evidence.check;
-        let mut lines = vec![format!(
-            "self-check: {} read back: {} of {points} points right ({} before), least margin {:.4} (asked {})",
-            self.arguments.out.display(),
-            check.right,
-            points - self.sets.repair.wrong(&self.sets.repair.before),
-            check.least_margin,
-            self.margin,
-        )];
-        if let Some(guard) = &evidence.guarded {
-            let percent = |count: usize| 100.0 * count as f64 / guard.inputs.max(1) as f64;
-            lines.push(format!(
-                "guard set: {} of {} predictions unchanged ({:.2} %); accuracy {:.2} % before, {:.2} % after",
-                guard.unchanged,
-                guard.inputs,
-                percent(guard.unchanged),
-                percent(guard.inputs - guard.wrong_before),
-                percent(guard.inputs - guard.wrong_after),
-            ));
+        let points = &self.task.sets.repair;
+        let right_before = points.before.len() - points.wrong(&points.before);
+        let mut lines = vec![evidence.written.line(right_before)];
+        let sets = [
+            ("guard set", evidence.guard, None),
+            (
+                "clean inputs",
+                evidence.clean,
+                evidence.drawdown().map(|d| ("drawdown", d)),
+            ),
+            (
+                "similar inputs",
+                evidence.similar,
+                evidence.generalization().map(|g| ("generalization", g)),
+            ),
+        ];
+        for (what, compared, measure) in sets {
+            let Some(compared) = compared else { continue };
+            let measure = measure.map(|(name, points)| format!("; {name} {points:.2} points"));
+            lines.push(compared.line(what) + &measure.unwrap_or_default());
         }
         lines
     }
 
     fn points(&self, repair: Option<&Repair>) -> Vec<Point> {
-        let PointSet { set, before, .. } = &self.sets.repair;
+        let PointSet { set, before, .. } = &self.task.sets.repair;
         let after = self.evidence.map(|evidence| &evidence.after);
         (0..before.len())
             .map(|i| Point {
@@ -310,101 +369,30 @@ impl Summary<'_> {
             })
             .collect()
     }
-
-    fn files(&self) -> Result<Vec<FileRecord>> {
-        let mut files = vec![FileRecord {
-            role: "network",
-            path: self.subject.path.display().to_string(),
-            sha256: hash(self.subject.checkpoint.bytes()),
-        }];
-        let sets = [
-            ("repair", Some(&self.sets.repair)),
-            ("guard", self.sets.guard.as_ref()),
-        ];
-        for (role, set) in sets
-            .into_iter()
-            .filter_map(|(role, set)| Some((role, set?)))
-        {
-            let inputs = set.set.dataset.inputs.iter().flat_map(|x| x.to_le_bytes());
-            let labels = set
-                .set
-                .dataset
-                .labels
-                .iter()
-                .flat_map(|&y| (y as u64).to_le_bytes());
-            files.push(FileRecord {
-                role,
-                path: set.path.display().to_string(),
-                sha256: hash(&inputs.chain(labels).collect::<Vec<u8>>()),
-            });
-        }
-        if self.evidence.is_some() {
-            files.push(FileRecord {
-                role: "out",
-                path: self.arguments.out.display().to_string(),
-                sha256: hash_file(&self.arguments.out)?.1,
-            });
-        }
-        Ok(files)
-    }
 }
 
 /// One input with two labels.
 pub(super) fn contradiction(points: &PointSet, pair: [usize; 2]) -> Draft {
-    let names = pair.map(|point| points.set.names[point].clone());
-    let [first, second] = pair.map(|point| points.set.dataset.labels[point]);
-    let reason = format!("one input has the labels {first} and {second}: drop one of them");
-    let mut lines = vec![format!("infeasible: {reason}")];
-    lines.extend(names.iter().map(|name| format!("  {name}")));
+    let found = points.contradiction(pair);
     Draft {
-        lines,
+        lines: found.lines(),
         report: Record {
-            outcome: Verdict::Infeasible,
-            reason: Some(reason),
-            conflict: names.to_vec(),
-            layer: None,
-            margin: None,
-            efficacy: None,
-            least_margin: None,
-            change_l2: None,
-            change_linf: None,
-            points: vec![],
-            guard: None,
-            attribution: None,
-            sizes: None,
-            seconds: None,
-            files: vec![],
+            outcome: found.outcome,
+            reason: Some(found.reason),
+            conflict: found.conflict,
+            ..Record::default()
         },
     }
 }
 
 impl Draft {
-    /// Writes the report, if one is asked for.
-    pub(super) fn finish(self, arguments: &RepairArguments) -> Result<Answer> {
-        if let Some(path) = &arguments.report {
-            let text = serde_json::to_string_pretty(&self.report).map_err(|source| {
-                ExperimentError::Encode {
-                    what: path.display().to_string(),
-                    source: source.into(),
-                }
-            })?;
-            write_whole(path, &text).map_err(ExperimentError::io("write", path))?;
-        }
-        Ok(Answer {
+    /// The answer, once its report is written.
+    pub(super) fn answer(self) -> Answer {
+        Answer {
             text: self.lines.join("\n"),
             verdict: self.report.outcome,
-        })
+        }
     }
-}
-
-/// Writes a file beside its place and renames it.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn work(report: &Report, seconds: f64) -> String {

@@ -34,6 +34,11 @@ fn misclassified_digits_are_described_in_every_space_and_priced_at_a_layer() {
     );
 
     let found = read(&report);
+    assert_eq!(found["arguments"]["drop"], 3);
+    assert_eq!(found["drop"]["margin"], 0.1);
+    let files = found["files"].as_array().unwrap();
+    let roles: Vec<&Value> = files.iter().map(|file| &file["role"]).collect();
+    assert_eq!(roles, ["network", "repair", "guard"]);
     assert_eq!(found["wrong"], 30);
     let counts = found["classes"]["counts"].as_object().unwrap();
     assert_eq!(
@@ -152,6 +157,7 @@ fn what_cannot_be_analysed_is_refused_with_its_reason() {
             2,
             "--drop needs",
         ),
+        (&["--margin", "0.2"], 2, "--margin needs --guard and one"),
         (&["--report", &nowhere], 2, "no such folder"),
         (&["--guard", "nowhere.gz"], 1, "nowhere.gz"),
         (&["--margin", "nan"], 2, "expected a finite number >= 0"),

@@ -51,7 +51,7 @@ fn misclassified_digits_are_right_in_the_file_that_is_written() {
     assert!(said.contains("20 of 20 points right (0 before)"), "{said}");
     assert!(said.contains("of 500 predictions unchanged"), "{said}");
     assert!(
-        said.contains("of 20 points cause 80 % of the change"),
+        said.contains("of 20 points bear 80 % of the price"),
         "{said}"
     );
 
@@ -65,6 +65,7 @@ fn misclassified_digits_are_right_in_the_file_that_is_written() {
     // The file's own predictions, on the pixels of the points that the report names.
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["outcome"], "repaired");
+    assert_eq!(report["self_check"]["holds"], true);
     let before = Checkpoint::read(&root().join(MNIST)).unwrap();
     let after = Checkpoint::read(Path::new(&out)).unwrap();
     let device = DeviceChoice::Flex.open().unwrap();
@@ -182,10 +183,162 @@ fn guard_inputs_that_are_repaired_are_left_out() {
     ]);
     let (said, progress) = expect(&output, 0);
     assert!(
-        progress.contains("guard set: 3 inputs are repair points and left out"),
+        progress.contains("guard set: 1 inputs are repair points and left out"),
         "{progress}"
     );
-    assert!(said.contains("of 47 predictions unchanged"), "{said}");
+    assert!(said.contains("of 49 predictions unchanged"), "{said}");
+}
+
+#[test]
+fn a_frozen_repair_of_an_inner_layer_is_guarded_with_the_biases_behind_it() {
+    let folder = Folder::new();
+    let output = repair(&[
+        "--network",
+        MNIST,
+        "--repair",
+        TEST,
+        "--limit",
+        "5",
+        "--guard",
+        HELD_OUT,
+        "--guard-limit",
+        "50",
+        "--method",
+        "frozen",
+        "--layer",
+        "2",
+        "--out",
+        &folder.path("out"),
+    ]);
+    expect(&output, 0);
+}
+
+/// A repair on points of a plane with a set for every flag: one clean input is a guard input, one similar
+/// input is clean and one is repaired.
+fn with_every_set(folder: &Folder, margin: &str) -> (String, String, Value) {
+    let network = folder.line();
+    let points = folder.batch("points", &[([1.0, 0.0], 0), ([0.0, 1.0], 1)]);
+    let guard = folder.batch("guard", &[([5.0, 5.0], 0), ([6.0, 1.0], 1)]);
+    let clean = [([5.0, 5.0], 0), ([7.0, 2.0], 1), ([2.0, 7.0], 0)];
+    let clean = folder.batch("clean", &clean);
+    let similar = [([7.0, 2.0], 1), ([3.0, 1.0], 0), ([1.0, 0.0], 0)];
+    let similar = folder.batch("similar", &similar);
+    let (out, report) = (folder.path("out"), folder.path("report.json"));
+    let arguments = [
+        "--network",
+        &network,
+        "--repair",
+        &points,
+        "--guard",
+        &guard,
+        "--clean",
+        &clean,
+        "--similar",
+        &similar,
+        "--layer",
+        "last",
+        "--objective",
+        "l2",
+        "--margin",
+        margin,
+        "--out",
+        &out,
+        "--report",
+        &report,
+    ];
+    let (said, progress) = expect(&repair(&arguments), 0);
+    let report = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    (said, progress, report)
+}
+
+#[test]
+fn no_two_sets_share_an_input_whether_the_margin_is_given_or_picked() {
+    for margin in ["0.1", "auto"] {
+        let (_, progress, report) = with_every_set(&Folder::new(), margin);
+        for left_out in [
+            "clean inputs: 1 inputs are in other sets and left out",
+            "similar inputs: 2 inputs are in other sets and left out",
+        ] {
+            assert!(progress.contains(left_out), "{progress}");
+        }
+        let files = report["files"].as_array().unwrap();
+        let roles: Vec<&str> = files.iter().map(|f| f["role"].as_str().unwrap()).collect();
+        assert_eq!(
+            roles,
+            ["network", "repair", "guard", "clean", "similar", "out"]
+        );
+    }
+}
+
+#[test]
+fn a_repair_with_a_given_margin_is_measured_on_the_held_out_sets() {
+    let (said, _, report) = with_every_set(&Folder::new(), "0.1");
+    assert!(said.contains("\nclean inputs: "), "{said}");
+    assert!(said.contains("; generalization "), "{said}");
+    for (set, inputs, measure, sign) in [
+        ("clean", 2.0, "drawdown", 1.0),
+        ("similar", 1.0, "generalization", -1.0),
+    ] {
+        let set = &report[set];
+        assert_eq!(set["inputs"], inputs as u64);
+        let wrong = |when: &str| set[when].as_f64().unwrap();
+        let lost = 100.0 * (wrong("wrong_after") - wrong("wrong_before")) / inputs;
+        assert_eq!(report[measure].as_f64().unwrap(), sign * lost + 0.0);
+    }
+    assert_eq!(report["margin_trials"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_picked_margin_is_reported_with_those_that_were_tried_and_no_evidence() {
+    let (said, _, report) = with_every_set(&Folder::new(), "auto");
+    assert!(!said.contains("\nclean inputs: "), "{said}");
+    assert!(report["clean"].is_null() && report["drawdown"].is_null());
+    assert_eq!(report["tolerance"], 0.1);
+    let trials = report["margin_trials"].as_array().unwrap();
+    assert!(trials.iter().any(|t| t["margin"] == report["margin"]));
+}
+
+#[test]
+fn a_report_holds_every_flag_and_where_the_network_computed() {
+    let (_, _, report) = with_every_set(&Folder::new(), "0.25");
+    let arguments = &report["arguments"];
+    for (flag, value) in [
+        ("method", Value::from("sequential")),
+        ("objective", "l2".into()),
+        ("margin", serde_json::json!({"fixed": 0.25})),
+        ("keep_zeros", false.into()),
+        ("guard_limit", 5000.into()),
+        ("device", "flex".into()),
+        ("dtype", Value::Null),
+        ("protect", Value::Null),
+        ("time_limit", Value::Null),
+        ("start", Value::Null),
+        ("only_wrong", false.into()),
+    ] {
+        assert_eq!(arguments.get(flag), Some(&value), "{flag}");
+    }
+    assert_eq!(
+        (&report["device"], &report["dtype"]),
+        (&"flex".into(), &"f64".into())
+    );
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_written_is_as_readable_as_any_other_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    with_every_set(&folder, "0.1");
+    std::fs::write(folder.path("plain"), "").unwrap();
+    let readers = |name: &str| {
+        let file = std::fs::metadata(folder.path(name)).unwrap();
+        file.permissions().mode() & 0o444
+    };
+    for name in ["out", "report.json"] {
+        assert_eq!(readers(name), readers("plain"), "{name}");
+    }
 }
 
 #[test]
@@ -324,6 +477,15 @@ fn bad_usage_exits_with_2_and_says_what_is_expected() {
             "such as 500MB or 4GiB",
         ),
         (with_out(&out, &["--seed", "1"]), "--limit"),
+        (
+            with_out(&out, &["--tolerance", "nan"]),
+            "a finite number >= 0",
+        ),
+        (with_out(&out, &["--tolerance=-1"]), "a finite number >= 0"),
+        (
+            with_out(&out, &["--objective", "l2", "--tolerance", "1"]),
+            "--tolerance needs --margin auto",
+        ),
         (with_out(&out, &["--objective", "l3"]), "guarded, l2"),
         (
             with_out(&out, &["--objective", "l1"]),

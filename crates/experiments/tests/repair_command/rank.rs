@@ -38,7 +38,16 @@ fn the_recommended_attempt_does_least_harm_and_is_the_network_that_is_written() 
     );
     let files = ["--budget", "30s", "--report", &report, "--out", &out];
     let (said, _) = expect(&rank(&files), 0);
+    assert!(
+        said.contains("read back: 20 of 20 points right (0 before)"),
+        "{said}"
+    );
     let found = read(&report);
+    assert_eq!(found["self_check"]["holds"], true);
+    assert_eq!(found["arguments"]["budget"], 30.0);
+    let files = found["files"].as_array().unwrap();
+    let roles: Vec<&Value> = files.iter().map(|file| &file["role"]).collect();
+    assert_eq!(roles, ["network", "repair", "guard", "out"]);
     let choice = &found["choice"];
     assert_eq!(choice["pilots"].as_array().unwrap().len(), 3);
 
@@ -78,6 +87,10 @@ fn without_a_budget_every_layer_has_every_score_and_nothing_is_repaired() {
         said.contains("scored: 3 layers") && !said.contains("recommended"),
         "{said}"
     );
+    assert!(
+        said.contains("from 8 of 20 points and 96 of 200 guard inputs"),
+        "{said}"
+    );
     let found = read(&report);
     assert!(found["choice"].is_null());
     let layers = found["layers"].as_array().unwrap();
@@ -99,12 +112,57 @@ fn without_a_budget_every_layer_has_every_score_and_nothing_is_repaired() {
 }
 
 #[test]
-fn a_guard_set_that_cannot_be_split_and_a_bad_budget_are_refused() {
+fn a_small_guard_set_is_scored_on_whole() {
+    let few = ["--guard-limit", "60", "--budget", "0"];
+    let arguments = [&SETS[..9], &few].concat();
+    let (said, _) = expect(&experiments("rank-layers", &arguments), 0);
+    assert!(said.contains("and 30 of 30 guard inputs"), "{said}");
+}
+
+#[test]
+fn inputs_that_one_set_has_decide_in_no_other() {
+    let same = ["--budget", "0", "--clean", TEST, "--similar", TEST];
+    let (_, error) = expect(&rank(&same), 2);
+    assert!(unframed(&error).contains("isinanotherset"), "{error}");
+}
+
+#[test]
+fn points_with_two_labels_are_named_before_any_layer_is_tried() {
+    let folder = Folder::new();
+    let points = [([1.0, 0.0], 0), ([0.0, 3.0], 1), ([1.0, 0.0], 1)];
+    let (network, set) = (folder.line(), folder.batch("set", &points));
+    let guard = folder.batch("guard", &[([5.0, 5.0], 0), ([6.0, 1.0], 1)]);
+    let report = folder.path("report.json");
+    let sets = ["--network", &network, "--repair", &set, "--guard", &guard];
+    let arguments = [&sets[..], &["--report", &report]].concat();
+    let (said, _) = expect(&experiments("rank-layers", &arguments), 3);
+    assert!(said.contains("one input has the labels 0 and 1"), "{said}");
+    assert!(said.contains("set[0]") && said.contains("set[2]"), "{said}");
+    let found = read(&report);
+    assert_eq!(found["outcome"], "infeasible");
+    assert_eq!(found["conflict"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_guard_set_that_cannot_be_split_and_flags_without_effect_are_refused() {
     let (_, error) = expect(&rank(&["--budget", "soon"]), 2);
     assert!(
         error.contains("expected a time such as 90s or 2m"),
         "{error}"
     );
+    let folder = Folder::new();
+    let out = folder.path("out");
+    for (more, problem) in [
+        (
+            &["--budget", "0", "--out", &out][..],
+            "--out needs a --budget above 0",
+        ),
+        (&["--out", &out, "--report", &out], "name the same file"),
+        (&["--worth", "3"], "--similar"),
+    ] {
+        let (_, error) = expect(&rank(more), 2);
+        assert!(unframed(&error).contains(&unframed(problem)), "{error}");
+    }
     let one = ["--guard-limit", "1"];
     let (_, error) = expect(&experiments("rank-layers", &[&SETS[..9], &one].concat()), 2);
     assert!(unframed(&error).contains("1isnotin2"), "{error}");
