@@ -17,8 +17,11 @@ use crate::rank_command::{self, RankArguments, Ranked};
 use crate::repair_command::{self, Answer, RepairArguments};
 use crate::results::Results;
 use crate::run::{Done, Lab, execute as execute_trials, layers};
-use crate::store::{PLAN, RunDirectory, fresh_directory, latest_directory};
+use crate::store::{PLAN, RunDirectory, fresh_directory, latest_directory, read_manifest};
 use crate::table;
+
+/// Where run directories are made.
+const RUNS: &str = "runs";
 
 /// Repairs networks at every layer, scores layer-selection heuristics against brute force, and reports.
 ///
@@ -56,7 +59,8 @@ struct RunArguments {
     /// Run directory [default: runs/<plan name>-<n>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run directory, by default the latest of this plan; at most the repair in flight is lost
+    /// Continue the run directory, by default the latest of this plan, as it was started; at most the repair
+    /// in flight is lost
     #[arg(long)]
     resume: bool,
     /// Repairs that run at once [default: the plan's]
@@ -69,8 +73,8 @@ struct RunArguments {
     #[arg(long, value_name = "f32|f64")]
     dtype: Option<Precision>,
     /// Number added to every seed of the plan
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    seed: u64,
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Keep every repaired network as networks/<trial>.safetensors
     #[arg(long)]
     keep_networks: bool,
@@ -112,24 +116,22 @@ pub fn execute(
     progress: &Progress,
     open: impl FnOnce(&ResolvedPlan, &LabOptions) -> Result<Box<dyn Lab>>,
 ) -> Result<Finished> {
-    match cli.command {
+    let finished = match cli.command {
         Some(Command::Report { run }) => report(run, vocabulary),
         Some(Command::Run(arguments)) => run(arguments, vocabulary, progress, open),
         Some(Command::Repair(arguments)) => {
-            let answer = repair_command::execute(&arguments, progress);
-            progress.finish();
-            answer.map(Finished::Repair)
+            repair_command::execute(&arguments, progress).map(Finished::Repair)
         }
         Some(Command::Analyze(arguments)) => {
             analyze_command::execute(&arguments, progress).map(Finished::Analyze)
         }
         Some(Command::RankLayers(arguments)) => {
-            let ranked = rank_command::execute(&arguments, progress);
-            progress.finish();
-            ranked.map(Finished::RankLayers)
+            rank_command::execute(&arguments, progress).map(Finished::RankLayers)
         }
         None => run(cli.run, vocabulary, progress, open),
-    }
+    };
+    progress.finish();
+    finished
 }
 
 fn run(
@@ -138,13 +140,15 @@ fn run(
     progress: &Progress,
     open: impl FnOnce(&ResolvedPlan, &LabOptions) -> Result<Box<dyn Lab>>,
 ) -> Result<Finished> {
-    let plan = resolve(&arguments, vocabulary)?;
-    let path = directory(&arguments, &plan);
-    if !arguments.resume && path.join(PLAN).exists() {
-        return Err(ExperimentError::RunExists { path });
-    }
+    let Request {
+        plan,
+        path,
+        started,
+    } = Request::new(&arguments, vocabulary)?;
+    let kept = started.as_ref().and_then(|run| run.keep_networks);
+    let keep_networks = arguments.keep_networks || kept == Some(true);
     let options = LabOptions {
-        networks: arguments.keep_networks.then(|| path.join("networks")),
+        networks: keep_networks.then(|| path.join("networks")),
     };
     progress.say(&format!(
         "networks compute on {} in {}",
@@ -152,14 +156,25 @@ fn run(
     ));
     let lab = open(&plan, &options)?;
     let layers = layers(&plan, &*lab)?;
-    let manifest = Manifest::new(&plan, layers.clone())?;
-    let splits = lab.splits()?;
-    let (directory, done) = if arguments.resume {
-        RunDirectory::resume(&path, &plan, &manifest, &splits, vocabulary)?
-    } else {
-        let directory = RunDirectory::create(&path, &plan, &manifest, &splits)?;
-        (directory, Done::default())
+    let manifest = Manifest {
+        keep_networks: Some(keep_networks),
+        seed_offset: arguments.seed.unwrap_or(0),
+        ..Manifest::new(&plan, layers.clone())?
     };
+    let splits = lab.splits()?;
+    let (directory, done) = match &started {
+        Some(_) => RunDirectory::resume(&path, &plan, &manifest, &splits, vocabulary)?,
+        None => {
+            let directory = RunDirectory::create(&path, &plan, &manifest, &splits)?;
+            (directory, Done::default())
+        }
+    };
+    if started.is_some_and(|run| run.is_of_another_build(&manifest)) {
+        progress.say(&format!(
+            "this build is not known to be the one that ran {} before: manifest.json names both",
+            path.display()
+        ));
+    }
     execute_trials(&plan, &layers, &*lab, &directory, &done, progress)?;
     directory.finish()?;
     report(path, vocabulary)
@@ -174,34 +189,101 @@ fn report(run: PathBuf, vocabulary: &Vocabulary<'_>) -> Result<Finished> {
     })
 }
 
-/// The plan of the command line: the named one, that of the run to continue, or the shipped one, with the
-/// flags' values in place of its own.
-fn resolve(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
+/// What the command line asks to run, and where.
+struct Request {
+    plan: ResolvedPlan,
+    path: PathBuf,
+    /// The manifest of the run that is continued.
+    started: Option<Manifest>,
+}
+
+impl Request {
+    fn new(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<Self> {
+        let mut request = if arguments.resume {
+            Self::continued(arguments, vocabulary)?
+        } else {
+            Self::fresh(arguments, vocabulary)?
+        };
+        let plan = &mut request.plan;
+        if let Some(jobs) = arguments.jobs {
+            plan.jobs = usize::from(jobs);
+        }
+        if let Some(device) = arguments.device {
+            plan.device = device.resolve();
+            plan.dtype = device.default_precision();
+        }
+        if let Some(dtype) = arguments.dtype {
+            plan.dtype = dtype;
+        }
+        Ok(request)
+    }
+
+    fn fresh(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<Self> {
+        let plan = named_plan(arguments, vocabulary)?;
+        let path = match &arguments.out {
+            Some(out) => out.clone(),
+            None => fresh_directory(Path::new(RUNS), &plan.name),
+        };
+        if path.join(PLAN).exists() {
+            return Err(ExperimentError::RunExists { path });
+        }
+        Ok(Self {
+            plan,
+            path,
+            started: None,
+        })
+    }
+
+    /// The run goes on with its own plan, whose seeds are offset already, unless another one is named.
+    fn continued(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<Self> {
+        let path = match &arguments.out {
+            Some(out) => out.clone(),
+            None => latest_run(&named_plan(arguments, vocabulary)?.name)?,
+        };
+        let started = read_manifest(&path)?;
+        let plan = match (&arguments.plan, arguments.seed) {
+            (Some(_), _) => named_plan(arguments, vocabulary)?,
+            (None, Some(seed)) if seed != started.seed_offset => {
+                let (expected, got) = (started.seed_offset.to_string(), seed.to_string());
+                return Err(ExperimentError::different_run(
+                    &path, "--seed", expected, got,
+                ));
+            }
+            (None, _) => plan_file(&path.join(PLAN), vocabulary)?,
+        };
+        Ok(Self {
+            plan,
+            path,
+            started: Some(started),
+        })
+    }
+}
+
+/// The latest run of the plan of that name.
+fn latest_run(name: &str) -> Result<PathBuf> {
+    latest_directory(Path::new(RUNS), name).ok_or_else(|| ExperimentError::Usage {
+        problem: format!("--resume: expected a run of plan {name} in {RUNS}, found none"),
+    })
+}
+
+/// The plan that the command line names, or the shipped one, with its seeds offset.
+fn named_plan(arguments: &RunArguments, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
+    let mut plan = match &arguments.plan {
+        Some(path) => plan_file(path, vocabulary)?,
+        None => parse("default.toml", DEFAULT_PLAN, vocabulary)?,
+    };
+    plan.offset_seeds(arguments.seed.unwrap_or(0))?;
+    Ok(plan)
+}
+
+fn plan_file(path: &Path, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
+    parse(&path.display().to_string(), &read(path)?, vocabulary)
+}
+
+fn parse(name: &str, text: &str, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
     let here = std::env::current_dir().map_err(ExperimentError::io("find", "."))?;
     let root = repository_root(&here);
-    let continued = arguments
-        .out
-        .as_ref()
-        .filter(|_| arguments.resume)
-        .map(|out| out.join(PLAN))
-        .filter(|path| path.is_file());
-    let (name, text) = match arguments.plan.as_ref().or(continued.as_ref()) {
-        Some(path) => (path.display().to_string(), read(path)?),
-        None => ("default.toml".to_owned(), DEFAULT_PLAN.to_owned()),
-    };
-    let mut plan = ResolvedPlan::parse(&name, &text, vocabulary, &root, Files::Required)?;
-    plan.offset_seeds(arguments.seed)?;
-    if let Some(jobs) = arguments.jobs {
-        plan.jobs = usize::from(jobs);
-    }
-    if let Some(device) = arguments.device {
-        plan.device = device.resolve();
-        plan.dtype = device.default_precision();
-    }
-    if let Some(dtype) = arguments.dtype {
-        plan.dtype = dtype;
-    }
-    Ok(plan)
+    ResolvedPlan::parse(name, text, vocabulary, &root, Files::Required)
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -216,15 +298,26 @@ fn read(path: &Path) -> Result<String> {
     })
 }
 
-fn directory(arguments: &RunArguments, plan: &ResolvedPlan) -> PathBuf {
-    let parent = Path::new("runs");
-    let latest = || {
-        let latest = latest_directory(parent, &plan.name);
-        latest.filter(|_| arguments.resume)
-    };
-    arguments
-        .out
-        .clone()
-        .or_else(latest)
-        .unwrap_or_else(|| fresh_directory(parent, &plan.name))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laboratory;
+
+    #[test]
+    fn no_command_leaves_its_progress_on_the_terminal() {
+        let commands: [&[&str]; 3] = [
+            &["analyze", "--network", "nowhere", "--repair", "nowhere"],
+            &["report", "nowhere"],
+            &["run", "--plan", "nowhere.toml"],
+        ];
+        let names = laboratory::vocabulary();
+        for arguments in commands {
+            let cli = Cli::try_parse_from(["experiments"].iter().chain(arguments)).unwrap();
+            let (progress, bar) = Progress::hidden();
+            progress.note("reading");
+            let finished = execute(cli, &names.borrow(), &progress, |_, _| unreachable!());
+            assert!(finished.is_err(), "{arguments:?}");
+            assert!(bar.is_finished(), "{arguments:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! The one error of this crate, grouped by cause.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use thiserror::Error;
@@ -101,10 +101,10 @@ pub enum ExperimentError {
         path: PathBuf,
     },
 
-    /// A resumed run would mix results of different inputs.
+    /// A resumed run would mix results of different inputs, or lack a part of what was asked for.
     #[error("cannot resume {path}: {what} differs, expected {expected}, got {got}")]
     #[diagnostic(help(
-        "a run is continued with the plan, networks and datasets that it was started with; name another folder with --out"
+        "a run is continued with the plan, networks, datasets and flags that it was started with; name another folder with --out"
     ))]
     DifferentRun {
         /// The folder.
@@ -199,6 +199,21 @@ impl ExperimentError {
         match self {
             Self::Plan(_) | Self::Usage { .. } | Self::UnknownLayer { .. } => 2,
             _ => 1,
+        }
+    }
+
+    /// The run in `path` would be continued with something else than it was started with.
+    pub(crate) fn different_run(
+        path: &Path,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> Self {
+        Self::DifferentRun {
+            path: path.to_path_buf(),
+            what: what.into(),
+            expected: expected.into(),
+            got: got.into(),
         }
     }
 

@@ -1,8 +1,10 @@
-//! What a run was made of: versions, seeds, hashes, machine, splits.
+//! What a run was made of: builds, seeds, hashes, machine, splits.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,21 @@ pub struct FileHash {
     pub bytes: u64,
     /// SHA-256, hexadecimal.
     pub sha256: String,
+}
+
+/// A build of this package that ran trials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Version of this package.
+    pub version: String,
+    /// The compiler, where the build tells.
+    pub rustc: Option<String>,
+    /// Cargo profile of the build.
+    pub profile: String,
+    /// SHA-256 of the executable, where the system tells.
+    pub executable: Option<String>,
+    /// When it began to run trials, UTC.
+    pub since: String,
 }
 
 /// The machine of a run.
@@ -59,16 +76,41 @@ pub struct SplitSummary {
     pub ids: Vec<u32>,
 }
 
+impl fmt::Display for SplitSummary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "split {}", self.split)?;
+        if let Some(network) = &self.network {
+            write!(out, " of {network}")?;
+        }
+        match (self.points, self.seed) {
+            (Some(points), Some(seed)) => write!(out, ", {points} points by seed {seed}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The file `manifest.json` of a run directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Version of this package.
+    /// Version of this package in the build that started the run.
     pub version: String,
-    /// The compiler, where the build tells.
+    /// Its compiler, where the build tells.
     pub rustc: Option<String>,
-    /// Cargo profile of the build.
+    /// Its Cargo profile.
     pub profile: String,
+    /// SHA-256 of its executable, where it is known.
+    #[serde(default)]
+    pub executable: Option<String>,
+    /// The builds that resumed the run after another one, in order.
+    #[serde(default)]
+    pub continued_by: Vec<Build>,
+    /// Whether repaired networks are kept, where it is known.
+    #[serde(default)]
+    pub keep_networks: Option<bool>,
+    /// What the command line added to the seeds of the plan file.
+    #[serde(default)]
+    pub seed_offset: u64,
     /// Seeds of the repair sets.
     pub seeds: Vec<u64>,
     /// SHA-256 of `plan.toml`.
@@ -88,7 +130,7 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a run that starts now. Hashes every file of the plan.
+    /// The manifest of a run that starts now and keeps no networks. Hashes every file of the plan.
     ///
     /// # Errors
     /// [`ExperimentError::Io`] if a file cannot be read.
@@ -112,6 +154,10 @@ impl Manifest {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             rustc: option_env!("BUILD_RUSTC_VERSION").map(str::to_owned),
             profile: profile.to_owned(),
+            executable: executable(),
+            continued_by: Vec::new(),
+            keep_networks: Some(false),
+            seed_offset: 0,
             seeds: plan.seeds.clone(),
             plan_sha256: hash(plan.to_toml()?.as_bytes()),
             files,
@@ -122,6 +168,47 @@ impl Manifest {
             finished: None,
         })
     }
+
+    /// The build that ran it last.
+    fn last_build(&self) -> Build {
+        self.continued_by.last().cloned().unwrap_or_else(|| Build {
+            version: self.version.clone(),
+            rustc: self.rustc.clone(),
+            profile: self.profile.clone(),
+            executable: self.executable.clone(),
+            since: self.started.clone(),
+        })
+    }
+
+    /// Whether the build of `now` is not known to be the one that ran this last.
+    pub(crate) fn is_of_another_build(&self, now: &Self) -> bool {
+        let last = self.last_build();
+        let since = last.since.clone();
+        last != Build {
+            since,
+            ..now.last_build()
+        }
+    }
+
+    /// Notes that the run goes on as `now`.
+    pub(crate) fn resume(&mut self, now: &Self) {
+        if self.is_of_another_build(now) {
+            self.continued_by.push(now.last_build());
+        }
+        self.keep_networks = self.keep_networks.or(now.keep_networks);
+        self.resumed.push(now.started.clone());
+        self.finished = None;
+    }
+}
+
+/// SHA-256 of the running program, taken once: the file may be replaced while it runs.
+fn executable() -> Option<String> {
+    static EXECUTABLE: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        let (_, sha256) = hash_file(&std::env::current_exe().ok()?).ok()?;
+        Some(sha256)
+    };
+    EXECUTABLE.get_or_init(read).clone()
 }
 
 /// SHA-256 of `bytes`, hexadecimal.

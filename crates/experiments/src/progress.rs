@@ -81,6 +81,14 @@ impl Progress {
         Self { view: View::Silent }
     }
 
+    /// A bar that is drawn nowhere, and a handle to it.
+    #[cfg(test)]
+    pub(crate) fn hidden() -> (Self, ProgressBar) {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+        let view = View::Bar(bar.clone());
+        (Self { view }, bar)
+    }
+
     /// Writes a line.
     pub(crate) fn say(&self, line: &str) {
         match &self.view {

@@ -10,13 +10,16 @@
 //!
 //! both in percentage points and never negative. Only layers whose outcome is `Repaired` are in `R`: the
 //! oracle never picks another one, and a heuristic that does gets the worst value in `R`. Without any
-//! repaired layer there is no regret.
+//! repaired layer there is no regret. A heuristic that scores no layer of a set gets the expected regret of a
+//! random layer there, so that all heuristics are averaged over the same sets.
 
-use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{ResolvedPlan, Weights};
 use crate::record::{LayerScore, SelectionRecord, TrialRecord};
-use crate::run::SetKey;
+use crate::run::{Layers, SetKey};
 use crate::statistics::{kendall, mean, spearman};
 
 /// The name under which repairing at every layer, and keeping the best on the selection splits, is scored.
@@ -143,14 +146,14 @@ pub struct RegretRecord {
     pub points: usize,
     /// Seed of the repair set.
     pub seed: u64,
-    /// Index of the layer that it picks.
-    pub layer: usize,
+    /// Index of the layer that it picks; none where it scores no layer and counts as random.
+    pub layer: Option<usize>,
     /// Drawdown above the oracle's, in percentage points.
     pub regret_drawdown: Option<f64>,
     /// Generalization below the oracle's, in percentage points.
     pub regret_generalization: Option<f64>,
-    /// Seconds that scoring and picking took.
-    pub seconds: f64,
+    /// Seconds that scoring and picking took, where it picks.
+    pub seconds: Option<f64>,
     /// Spearman's correlation of scores with negated drawdown over the repaired layers: 1 if the heuristic
     /// ranks them as the oracle does.
     pub spearman_drawdown: Option<f64>,
@@ -162,6 +165,35 @@ pub struct RegretRecord {
     pub kendall_generalization: Option<f64>,
 }
 
+impl RegretRecord {
+    /// A row without time and correlations.
+    fn new(heuristic: &str, set: SetKey, layer: Option<usize>, regret: Option<Regret>) -> Self {
+        Self {
+            heuristic: heuristic.to_owned(),
+            network: set.network,
+            points: set.points,
+            seed: set.seed,
+            layer,
+            regret_drawdown: regret.map(|regret| regret.drawdown),
+            regret_generalization: regret.map(|regret| regret.generalization),
+            seconds: None,
+            spearman_drawdown: None,
+            spearman_generalization: None,
+            kendall_drawdown: None,
+            kendall_generalization: None,
+        }
+    }
+
+    /// The repair set.
+    pub fn set(&self) -> SetKey {
+        SetKey {
+            network: self.network.clone(),
+            points: self.points,
+            seed: self.seed,
+        }
+    }
+}
+
 /// Looks every pick up in its oracle's table. The order is that of `selections`.
 pub fn regrets(
     plan: &ResolvedPlan,
@@ -171,38 +203,74 @@ pub fn regrets(
     selections
         .iter()
         .map(|selection| {
-            let oracle = Oracle::new(trials, &selection.set(), &plan.heuristics.reference);
-            let regret = oracle.as_ref().map(|oracle| oracle.regret(selection.layer));
+            let (set, layer) = (selection.set(), selection.layer);
+            let oracle = Oracle::new(trials, &set, &plan.heuristics.reference);
+            let regret = oracle.as_ref().map(|oracle| oracle.regret(layer));
             let (scores, safety, gain) = oracle
                 .map(|oracle| oracle.paired(&selection.scores))
                 .unwrap_or_default();
             RegretRecord {
-                heuristic: selection.heuristic.clone(),
-                network: selection.network.clone(),
-                points: selection.points,
-                seed: selection.seed,
-                layer: selection.layer,
-                regret_drawdown: regret.map(|regret| regret.drawdown),
-                regret_generalization: regret.map(|regret| regret.generalization),
-                seconds: selection.seconds,
+                seconds: Some(selection.seconds),
                 spearman_drawdown: spearman(&scores, &safety),
                 spearman_generalization: spearman(&scores, &gain),
                 kendall_drawdown: kendall(&scores, &safety),
                 kendall_generalization: kendall(&scores, &gain),
+                ..RegretRecord::new(&selection.heuristic, set, Some(layer), regret)
             }
         })
         .collect()
 }
 
+/// The rows of heuristics that pick a layer on some repair sets, for the scored sets on which they pick none.
+pub fn undecided(
+    plan: &ResolvedPlan,
+    layers: &Layers,
+    trials: &[TrialRecord],
+    selections: &[SelectionRecord],
+) -> Vec<RegretRecord> {
+    let mut scored = BTreeSet::new();
+    let mut decided: BTreeMap<&str, BTreeSet<SetKey>> = BTreeMap::new();
+    for selection in selections {
+        // Brute force picks a layer wherever there is a regret.
+        if selection.heuristic != BRUTE_FORCE {
+            let sets = decided.entry(&selection.heuristic).or_default();
+            sets.insert(selection.set());
+            scored.insert(selection.set());
+        }
+    }
+    let mut rows = Vec::new();
+    for (heuristic, sets) in decided {
+        for set in scored.difference(&sets) {
+            let layers = layers.get(&set.network).into_iter().flatten();
+            let layers: Vec<usize> = layers.map(|layer| layer.index).collect();
+            let oracle = Oracle::new(trials, set, &plan.heuristics.reference);
+            let random = oracle.and_then(|oracle| oracle.random(&layers));
+            rows.push(RegretRecord::new(heuristic, set.clone(), None, random));
+        }
+    }
+    rows
+}
+
+/// What brute force costs beside its repairs, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Overhead {
+    /// The guard moments of all layers, where the reference method reads them.
+    pub moments: f64,
+    /// The answers of one network on the selection splits.
+    pub evaluation: f64,
+}
+
 /// Brute force on one repair set: of the layers that the reference method repairs, the one with the largest
 /// weighted difference of generalization and drawdown on the *selection* splits, the first of equals.
 ///
-/// Its time is that of the repairs at every layer. `None` if no layer is repaired and measured.
+/// Its time is that of the repairs at every layer, of the guard moments and, per repaired layer, of the
+/// selection splits. `None` if no layer is repaired and measured.
 pub fn brute_force(
     trials: &[TrialRecord],
     set: &SetKey,
     reference: &str,
     weights: Weights,
+    overhead: Overhead,
 ) -> Option<SelectionRecord> {
     let table: Vec<&TrialRecord> = trials
         .iter()
@@ -215,6 +283,8 @@ pub fn brute_force(
             score: selection_score(trial, weights),
         })
         .collect();
+    let repairs: f64 = table.iter().map(|trial| trial.repair_seconds).sum();
+    let measured = scores.iter().filter(|score| score.score.is_some()).count();
     let mut best: Option<(usize, f64)> = None;
     for score in &scores {
         if let Some(value) = score.score
@@ -230,7 +300,7 @@ pub fn brute_force(
         seed: set.seed,
         layer: best?.0,
         scores,
-        seconds: table.iter().map(|trial| trial.repair_seconds).sum(),
+        seconds: repairs + overhead.moments + measured as f64 * overhead.evaluation,
     })
 }
 

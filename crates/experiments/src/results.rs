@@ -9,10 +9,10 @@ use crate::error::{ExperimentError, Result};
 use crate::manifest::{Manifest, SplitSummary};
 use crate::plan::{ResolvedPlan, Vocabulary};
 use crate::record::{SelectionRecord, TrialRecord};
-use crate::regret::{BRUTE_FORCE, RegretRecord, brute_force, regrets};
+use crate::regret::{BRUTE_FORCE, Overhead, RegretRecord, brute_force, regrets, undecided};
 use crate::report;
 use crate::run::{SetKey, sets, trials};
-use crate::store;
+use crate::store::{self, ScoredSet};
 
 /// Everything that a run directory holds, in plan order whatever the order of completion.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Results {
     pub expected: usize,
     /// Scores and picks, brute force's included.
     pub selections: Vec<SelectionRecord>,
-    /// Regret of every pick.
+    /// Regret of every pick, and of the sets without one.
     pub regrets: Vec<RegretRecord>,
 }
 
@@ -58,7 +58,7 @@ impl Results {
         manifest: Manifest,
         splits: Vec<SplitSummary>,
         mut records: Vec<TrialRecord>,
-        mut selections: Vec<SelectionRecord>,
+        scored: Vec<ScoredSet>,
     ) -> Result<Self> {
         let order: HashMap<String, usize> = trials(&plan, &manifest.layers)
             .into_iter()
@@ -76,27 +76,36 @@ impl Results {
         }
         records.sort_by_key(|record| order[&record.trial]);
         records.dedup_by(|later, first| later.trial == first.trial);
+        let overheads: HashMap<SetKey, Overhead> = scored
+            .iter()
+            .map(|scored| (scored.set.clone(), scored.overhead))
+            .collect();
+        let mut selections: Vec<SelectionRecord> = scored
+            .into_iter()
+            .flat_map(|scored| scored.records)
+            .collect();
         fill_selection_time(&plan, &mut records, &selections);
 
         let (reference, weights) = (&plan.heuristics.reference, plan.heuristics.weights);
         let sets = sets(&plan);
         selections.retain(|selection| selection.heuristic != BRUTE_FORCE);
-        selections.extend(
-            sets.iter()
-                .filter_map(|set| brute_force(&records, set, reference, weights)),
-        );
-        let place = |selection: &SelectionRecord| {
+        selections.extend(sets.iter().filter_map(|set| {
+            let overhead = overheads.get(set).copied().unwrap_or_default();
+            brute_force(&records, set, reference, weights, overhead)
+        }));
+        let place = |heuristic: &str, set: &SetKey| {
             let names = &plan.heuristics.names;
-            let heuristic = names.iter().position(|name| *name == selection.heuristic);
-            let set: SetKey = selection.set();
+            let position = names.iter().position(|name| name == heuristic);
             (
-                heuristic.unwrap_or(names.len()),
-                selection.heuristic.clone(),
-                sets.iter().position(|known| *known == set),
+                position.unwrap_or(names.len()),
+                heuristic.to_owned(),
+                sets.iter().position(|known| known == set),
             )
         };
-        selections.sort_by_cached_key(place);
-        let regrets = regrets(&plan, &records, &selections);
+        selections.sort_by_cached_key(|pick| place(&pick.heuristic, &pick.set()));
+        let mut regrets = regrets(&plan, &records, &selections);
+        regrets.extend(undecided(&plan, &manifest.layers, &records, &selections));
+        regrets.sort_by_cached_key(|row| place(&row.heuristic, &row.set()));
         Ok(Self {
             expected: order.len(),
             plan,

@@ -14,7 +14,8 @@ use crate::manifest::SplitSummary;
 use crate::plan::{Choice, MethodPlan, ResolvedPlan};
 use crate::progress::Progress;
 use crate::record::{SelectionRecord, TrialRecord};
-use crate::store::RunDirectory;
+use crate::regret::Overhead;
+use crate::store::{RunDirectory, ScoredSet};
 
 /// A layer that bears weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +80,17 @@ pub trait Lab: Sync {
     /// [`Outcome`](crate::record::Outcome).
     fn run(&self, trial: &Trial) -> Result<TrialRecord>;
 
-    /// Scores the layers for one repair set, one record per heuristic of the plan.
+    /// Scores the layers for one repair set, one record per heuristic of the plan that scores a layer.
     ///
     /// # Errors
     /// If a heuristic cannot be computed.
     fn select(&self, set: &SetKey) -> Result<Vec<SelectionRecord>>;
+
+    /// What brute force costs on `network` beside its repairs.
+    ///
+    /// # Errors
+    /// If the plan names no such network.
+    fn overhead(&self, network: &str) -> Result<Overhead>;
 
     /// Which examples every split and every repair set holds.
     ///
@@ -246,12 +253,18 @@ fn pending(plan: &ResolvedPlan, layers: &Layers, done: &Done) -> Vec<Work> {
 fn perform(work: &Work, lab: &dyn Lab, run: &RunDirectory) -> Result<String> {
     match work {
         Work::Select(set) => {
-            let records =
-                guarded(|| lab.select(set)).map_err(|source| ExperimentError::Selection {
-                    set: set.to_string(),
-                    source,
-                })?;
-            run.append_selections(set, records)?;
+            let score = || -> Result<ScoredSet> {
+                Ok(ScoredSet {
+                    set: set.clone(),
+                    records: lab.select(set)?,
+                    overhead: lab.overhead(&set.network)?,
+                })
+            };
+            let scored = guarded(score).map_err(|source| ExperimentError::Selection {
+                set: set.to_string(),
+                source,
+            })?;
+            run.append_selections(&scored)?;
             Ok(set.to_string())
         }
         Work::Repair(trial) => {

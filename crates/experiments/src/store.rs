@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `plan.toml` | the resolved plan |
 //! | `splits.json` | the examples of every split and repair set |
-//! | `manifest.json` | versions, seeds, hashes, machine |
+//! | `manifest.json` | builds, seeds, hashes, machine |
 //! | `results.jsonl` | a line per trial, as soon as it is done |
-//! | `selections.jsonl` | a line per repair set: every heuristic's scores |
+//! | `selections.jsonl` | a line per repair set: every heuristic's scores, brute force's overhead |
 //! | `results.csv`, `heuristics.csv`, `report.html` | written at the end, and by `report` |
 //! | `networks/` | repaired networks, if asked for |
 //!
@@ -23,6 +23,7 @@ use crate::journal::{self, Journal};
 use crate::manifest::{Manifest, SplitSummary, now};
 use crate::plan::{Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::record::{SelectionRecord, TrialRecord};
+use crate::regret::Overhead;
 use crate::run::{Done, SetKey};
 
 pub(crate) const PLAN: &str = "plan.toml";
@@ -32,10 +33,15 @@ pub(crate) const RESULTS: &str = "results.jsonl";
 pub(crate) const SELECTIONS: &str = "selections.jsonl";
 
 /// A line of `selections.jsonl`: all heuristics on one repair set, so that a set is scored or is not.
-#[derive(Debug, Serialize, Deserialize)]
-struct ScoredSet {
-    set: SetKey,
-    records: Vec<SelectionRecord>,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoredSet {
+    /// The repair set.
+    pub set: SetKey,
+    /// A record per heuristic that scores a layer.
+    pub records: Vec<SelectionRecord>,
+    /// What brute force costs beside its repairs; nothing where it is not known.
+    #[serde(default)]
+    pub overhead: Overhead,
 }
 
 /// A run directory open for writing.
@@ -64,15 +70,6 @@ impl RunDirectory {
                 path: path.to_path_buf(),
             });
         }
-        Self::begin(path, plan, manifest, splits)
-    }
-
-    fn begin(
-        path: &Path,
-        plan: &ResolvedPlan,
-        manifest: &Manifest,
-        splits: &[SplitSummary],
-    ) -> Result<Self> {
         let run = Self::open(path)?;
         write_atomically(&path.join(PLAN), plan.to_toml()?.as_bytes())?;
         write_json(&path.join(SPLITS), &splits)?;
@@ -80,11 +77,13 @@ impl RunDirectory {
         Ok(run)
     }
 
-    /// Continues the run in `path`, or starts it where nothing was started. A torn last line is cut off.
+    /// Continues the run in `path` and notes in its manifest which build does. A torn last line is cut off.
     ///
     /// # Errors
-    /// [`ExperimentError::DifferentRun`] if the plan (apart from `jobs`), a network or a dataset is not the
-    /// one that the run was started with; [`ExperimentError::RunInUse`] if another process writes to it.
+    /// [`ExperimentError::NotARun`] if none was started there; [`ExperimentError::DifferentRun`] if the plan
+    /// (apart from `jobs`), a network, a dataset or a split is not the one that the run was started with, or
+    /// if networks are to be kept and those of finished trials were not; [`ExperimentError::RunInUse`] if
+    /// another process writes to it.
     pub fn resume(
         path: &Path,
         plan: &ResolvedPlan,
@@ -92,21 +91,25 @@ impl RunDirectory {
         splits: &[SplitSummary],
         vocabulary: &Vocabulary<'_>,
     ) -> Result<(Self, Done)> {
-        if !path.join(MANIFEST).is_file() {
-            std::fs::create_dir_all(path).map_err(ExperimentError::io("create", path))?;
-            return Ok((Self::begin(path, plan, manifest, splits)?, Done::default()));
-        }
         let mut started = read_manifest(path)?;
         same_plan(path, &read_plan(path, vocabulary)?, plan)?;
         same_files(path, &started, manifest)?;
+        same_splits(path, &read_splits(path)?, splits)?;
+        if (started.keep_networks, manifest.keep_networks) == (Some(false), Some(true)) {
+            return Err(ExperimentError::different_run(
+                path,
+                "--keep-networks",
+                "off",
+                "on",
+            ));
+        }
         // Locked before it is read: a torn line may be another process's that is being written.
         let run = Self::open(path)?;
         let (trials, trials_end) = journal::read::<TrialRecord>(&path.join(RESULTS))?;
         let (sets, sets_end) = journal::read::<ScoredSet>(&path.join(SELECTIONS))?;
         run.trials.truncate(trials_end)?;
         run.selections.truncate(sets_end)?;
-        started.resumed.push(now());
-        started.finished = None;
+        started.resume(manifest);
         write_json(&path.join(MANIFEST), &started)?;
         let done = Done {
             trials: trials.into_iter().map(|trial| trial.trial).collect(),
@@ -142,15 +145,12 @@ impl RunDirectory {
         self.trials.append(record)
     }
 
-    /// Appends and flushes the records of one repair set.
+    /// Appends and flushes the scores of one repair set.
     ///
     /// # Errors
     /// [`ExperimentError::Io`] if the disk does not take it.
-    pub fn append_selections(&self, set: &SetKey, records: Vec<SelectionRecord>) -> Result<()> {
-        self.selections.append(&ScoredSet {
-            set: set.clone(),
-            records,
-        })
+    pub fn append_selections(&self, scored: &ScoredSet) -> Result<()> {
+        self.selections.append(scored)
     }
 
     /// Notes in the manifest that every trial is done.
@@ -265,9 +265,8 @@ pub(crate) fn read_trials(run: &Path) -> Result<Vec<TrialRecord>> {
     Ok(journal::read(&run.join(RESULTS))?.0)
 }
 
-pub(crate) fn read_selections(run: &Path) -> Result<Vec<SelectionRecord>> {
-    let (sets, _) = journal::read::<ScoredSet>(&run.join(SELECTIONS))?;
-    Ok(sets.into_iter().flat_map(|scored| scored.records).collect())
+pub(crate) fn read_selections(run: &Path) -> Result<Vec<ScoredSet>> {
+    Ok(journal::read(&run.join(SELECTIONS))?.0)
 }
 
 fn same_plan(path: &Path, started: &ResolvedPlan, continued: &ResolvedPlan) -> Result<()> {
@@ -278,35 +277,57 @@ fn same_plan(path: &Path, started: &ResolvedPlan, continued: &ResolvedPlan) -> R
     }
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (started, continued) = (lines(&started), lines(&continued));
-    let differs = started
-        .iter()
-        .zip(&continued)
-        .position(|(a, b)| a != b)
-        .unwrap_or(started.len().min(continued.len()));
+    let differs = first_difference(&started, &continued);
     let line = |lines: &[String]| {
-        let line = lines.get(differs);
+        let line = differs.and_then(|at| lines.get(at));
         line.map_or_else(|| "its end".to_owned(), |line| format!("`{line}`"))
     };
-    Err(ExperimentError::DifferentRun {
-        path: path.to_path_buf(),
-        what: "the plan".to_owned(),
-        expected: line(&started),
-        got: line(&continued),
-    })
+    let (expected, got) = (line(&started), line(&continued));
+    Err(ExperimentError::different_run(
+        path, "the plan", expected, got,
+    ))
 }
 
 fn same_files(path: &Path, started: &Manifest, continued: &Manifest) -> Result<()> {
     for (a, b) in started.files.iter().zip(&continued.files) {
         if a.sha256 != b.sha256 {
-            return Err(ExperimentError::DifferentRun {
-                path: path.to_path_buf(),
-                what: format!("{} ({})", a.role, a.path),
-                expected: format!("sha256 {}", a.sha256),
-                got: b.sha256.clone(),
-            });
+            let what = format!("{} ({})", a.role, a.path);
+            let expected = format!("sha256 {}", a.sha256);
+            return Err(ExperimentError::different_run(
+                path, what, expected, &b.sha256,
+            ));
         }
     }
     Ok(())
+}
+
+/// Another build may draw other examples from the same files by the same plan.
+fn same_splits(path: &Path, started: &[SplitSummary], continued: &[SplitSummary]) -> Result<()> {
+    let Some(at) = first_difference(started, continued) else {
+        return Ok(());
+    };
+    let (Some(a), Some(b)) = (started.get(at), continued.get(at)) else {
+        let [expected, got] = [started, continued].map(|splits| splits.len().to_string());
+        let what = format!("the number of splits ({SPLITS})");
+        return Err(ExperimentError::different_run(path, what, expected, got));
+    };
+    let example = |split: &SplitSummary| {
+        let id = first_difference(&a.ids, &b.ids).and_then(|at| split.ids.get(at));
+        id.map_or_else(|| split.to_string(), |id| format!("example {id}"))
+    };
+    let (what, expected) = (format!("{a} ({SPLITS})"), example(a));
+    Err(ExperimentError::different_run(
+        path,
+        what,
+        expected,
+        example(b),
+    ))
+}
+
+/// The first position at which two lists differ, if they do.
+fn first_difference<T: PartialEq>(a: &[T], b: &[T]) -> Option<usize> {
+    let differs = a.iter().zip(b).position(|(a, b)| a != b);
+    differs.or_else(|| (a.len() != b.len()).then(|| a.len().min(b.len())))
 }
 
 #[cfg(test)]

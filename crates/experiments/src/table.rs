@@ -9,6 +9,9 @@ use crate::record::TrialRecord;
 use crate::results::Results;
 use crate::statistics::{mean, median};
 
+/// The pick of a heuristic that scores no layer.
+pub(crate) const ANY: &str = "any";
+
 /// Per network, method and layer the medians over repaired trials; then each heuristic's mean regret.
 pub fn render(results: &Results) -> String {
     let mut text = format!("{}\n", trial_table(results));
@@ -23,6 +26,12 @@ pub fn render(results: &Results) -> String {
             "mean regret in percentage points against the best layer of {}",
             results.plan.heuristics.reference
         );
+        if results.regrets.iter().any(|row| row.layer.is_none()) {
+            let _ = writeln!(
+                text,
+                "{ANY}: sets without a score, which count as a layer picked at random"
+            );
+        }
     }
     text
 }
@@ -90,16 +99,19 @@ fn heuristic_table(results: &Results) -> Table {
             .count();
         let (group, others) = rest.split_at(count);
         rest = others;
-        let mut picks: Vec<usize> = group.iter().map(|regret| regret.layer).collect();
-        picks.sort_unstable();
-        picks.dedup();
-        let picks: Vec<String> = picks.iter().map(usize::to_string).collect();
+        let mut layers: Vec<usize> = group.iter().filter_map(|regret| regret.layer).collect();
+        layers.sort_unstable();
+        layers.dedup();
+        let mut picks: Vec<String> = layers.iter().map(usize::to_string).collect();
+        if group.iter().any(|regret| regret.layer.is_none()) {
+            picks.push(ANY.to_owned());
+        }
         let drawdown: Vec<f64> = group.iter().filter_map(|r| r.regret_drawdown).collect();
         let gain: Vec<f64> = group
             .iter()
             .filter_map(|r| r.regret_generalization)
             .collect();
-        let seconds: Vec<f64> = group.iter().map(|r| r.seconds).collect();
+        let seconds: Vec<f64> = group.iter().filter_map(|r| r.seconds).collect();
         table.add_row([
             first.heuristic.clone(),
             picks.join(" "),

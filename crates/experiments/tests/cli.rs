@@ -136,6 +136,79 @@ fn a_failed_run_is_resumed_from_its_own_plan() {
     assert_eq!(timeless(out.join("results.csv")).len(), 1 + 2 * 2 * 2 * 3);
 }
 
+/// A run in `out` that stopped, started with `flags` beside its plan.
+fn stopped_run(root: &Path, out: &Path, flags: &[&str]) {
+    let plan = plan_file(root);
+    let mut arguments = vec!["--plan", plan.to_str().unwrap()];
+    arguments.extend(["--out", out.to_str().unwrap()]);
+    arguments.extend(flags);
+    let lab = SyntheticLab {
+        fails_at: Some(3),
+        ..SyntheticLab::new(3, 0)
+    };
+    call(&arguments, lab, |_, _| {}).unwrap_err();
+}
+
+/// Resumes the run in `out` with `flags`.
+fn resume(
+    out: &Path,
+    flags: &[&str],
+    seen: impl FnOnce(&ResolvedPlan, &LabOptions),
+) -> Result<Finished> {
+    let mut arguments = vec!["--resume", "--out", out.to_str().unwrap()];
+    arguments.extend(flags);
+    call(&arguments, SyntheticLab::new(3, 0), seen)
+}
+
+#[test]
+fn a_resumed_run_keeps_networks_as_it_did_from_the_start() {
+    let root = repository();
+    let [kept, not_kept] = ["kept", "not_kept"].map(|name| root.path().join(name));
+    stopped_run(root.path(), &kept, &["--keep-networks"]);
+    resume(&kept, &[], |_, options| {
+        assert_eq!(options.networks, Some(kept.join("networks")));
+    })
+    .unwrap();
+
+    stopped_run(root.path(), &not_kept, &[]);
+    let error = resume(&not_kept, &["--keep-networks"], |_, _| {}).unwrap_err();
+    let expected = "--keep-networks differs, expected off, got on";
+    assert!(error.to_string().contains(expected), "{error}");
+    resume(&not_kept, &[], |_, options| {
+        assert_eq!(options.networks, None)
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_seed_of_a_resumed_run_may_be_repeated_and_not_changed() {
+    let root = repository();
+    let out = root.path().join("out");
+    stopped_run(root.path(), &out, &["--seed", "40"]);
+    let error = resume(&out, &["--seed", "7"], |_, _| {}).unwrap_err();
+    let expected = "--seed differs, expected 40, got 7";
+    assert!(error.to_string().contains(expected), "{error}");
+    for flags in [&["--seed", "40"][..], &[]] {
+        resume(&out, flags, |plan, _| assert_eq!(plan.seeds, [40, 41])).unwrap();
+    }
+}
+
+#[test]
+fn there_is_nothing_to_resume_where_no_run_was_started() {
+    let root = repository();
+    let typo = root.path().join("typo");
+    let plan = plan_file(root.path());
+    let text = std::fs::read(&plan).unwrap();
+    for folder in [typo.as_path(), root.path()] {
+        let resumed = resume(folder, &[], |_, _| panic!("nothing is opened"));
+        let error = resumed.unwrap_err().to_string();
+        let expected = format!("{} is not a run directory: manifest.json", folder.display());
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert!(!typo.exists());
+    assert_eq!(std::fs::read(&plan).unwrap(), text);
+}
+
 #[test]
 fn a_laboratory_that_cannot_open_leaves_no_run_directory() {
     let root = repository();

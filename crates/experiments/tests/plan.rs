@@ -17,7 +17,11 @@ fn parse(text: &str) -> Result<ResolvedPlan, ExperimentError> {
 /// The diagnostic of [`PLAN`] with one text replaced.
 fn fault(from: &str, to: &str) -> String {
     assert!(PLAN.contains(from), "{from:?} is in the plan");
-    let error = parse(&PLAN.replacen(from, to, 1)).unwrap_err();
+    diagnostic(&PLAN.replacen(from, to, 1))
+}
+
+fn diagnostic(plan: &str) -> String {
+    let error = parse(plan).unwrap_err();
     assert_eq!(error.exit_code(), 2);
     let mut text = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
@@ -199,6 +203,58 @@ fn every_fault_has_its_line_and_column() {
 }
 
 #[test]
+fn a_sequential_repair_minimises_squared_norms_alone() {
+    assert_fault(
+        "objective = \"guarded\"",
+        "objective = \"aprnn\"",
+        12,
+        &[
+            "plan.toml:12:13",
+            "method sequential: expected objective guarded or l2, got \"aprnn\"",
+        ],
+    );
+    let text = PLAN.replacen("objective = \"guarded\"", "objective = \"l2\"", 1);
+    assert_eq!(parse(&text).unwrap().methods[0].objective, "l2");
+}
+
+#[test]
+fn several_seeds_need_repair_sets_that_are_drawn() {
+    let (random, first) = ("order = \"random\"", "order = \"first\"");
+    let expected = "expected one where split repair has order = \"first\", got 2";
+    assert_fault(random, first, 2, &["plan.toml:2:9", expected]);
+    let text = PLAN.replace(random, first);
+    let one = parse(&text.replace("seeds = [0, 1]", "seeds = [7]"));
+    assert_eq!(one.unwrap().seeds, [7]);
+    let default = parse(&text.replace("seeds = [0, 1]\n", ""));
+    assert_eq!(default.unwrap().seeds, [0]);
+}
+
+#[test]
+fn only_repair_sets_are_drawn() {
+    assert_fault(
+        "range = [2000, 6000]",
+        "range = [2000, 6000]\norder = \"random\"",
+        39,
+        &["split generalization: expected order = \"first\", got \"random\""],
+    );
+}
+
+#[test]
+fn default_points_fit_into_the_pool_too() {
+    let text = PLAN.replace("points = [10, 50]\n", "");
+    let pool = "range = [0, 2000]";
+    for (small, place) in [("range = [0, 60]", 28), ("range = [0, 90]\nlimit = 60", 29)] {
+        let found = diagnostic(&text.replace(pool, small));
+        for part in [
+            "points: 100 exceed the 60 of split repair",
+            &format!("plan.toml:{place}:"),
+        ] {
+            assert!(found.contains(part), "{part:?} in {found}");
+        }
+    }
+}
+
+#[test]
 fn missing_tables_and_entries_are_named() {
     let text = fault("[splits.guard]", "[splits.gaurd]");
     assert!(text.contains("unknown field `gaurd`"), "{text}");
@@ -275,7 +331,12 @@ fn seeds_are_offset_within_the_range_of_toml() {
 fn the_shipped_plans_are_valid() {
     let names = experiments::laboratory::vocabulary();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
-    for name in ["default.toml", "quick.toml", "aprnn_experiment1.toml"] {
+    for name in [
+        "default.toml",
+        "quick.toml",
+        "five_seeds.toml",
+        "aprnn_experiment1.toml",
+    ] {
         let text = std::fs::read_to_string(folder.join(name)).unwrap();
         let plan = ResolvedPlan::parse(name, &text, &names.borrow(), &folder, Files::Ignored);
         assert_eq!(

@@ -5,8 +5,16 @@ mod common;
 use common::{plan, record, repository};
 use experiments::plan::{ResolvedPlan, Weights};
 use experiments::record::{LayerScore, Outcome, SelectionRecord, TrialRecord};
-use experiments::regret::{BRUTE_FORCE, Oracle, brute_force, regrets};
+use experiments::regret::{BRUTE_FORCE, Oracle, Overhead, brute_force, regrets, undecided};
 use experiments::run::{Layer, Layers, SetKey, trials};
+
+fn layers() -> Layers {
+    let layer = |index: usize| Layer {
+        index,
+        name: index.to_string(),
+    };
+    Layers::from([("net".to_owned(), (0..4).map(layer).collect())])
+}
 
 /// Layers 0 to 3: drawdown 76, 0.5, 0.25 and (not repaired) -5; generalization -7, 28, 41 and 90.
 fn table() -> (ResolvedPlan, SetKey, Vec<TrialRecord>) {
@@ -14,16 +22,9 @@ fn table() -> (ResolvedPlan, SetKey, Vec<TrialRecord>) {
     let mut plan = plan(root.path());
     plan.points = vec![10];
     plan.seeds = vec![0];
-    let layers: Vec<Layer> = (0..4)
-        .map(|index| Layer {
-            index,
-            name: index.to_string(),
-        })
-        .collect();
-    let layers = Layers::from([("net".to_owned(), layers)]);
     let measures = [(76.0, -7.0), (0.5, 28.0), (0.25, 41.0), (-5.0, 90.0)];
     let mut records = Vec::new();
-    for trial in trials(&plan, &layers) {
+    for trial in trials(&plan, &layers()) {
         let (drawdown, generalization) = measures[trial.layer.index];
         let mut record = record(&trial, 0.5);
         record.outcome = match trial.layer.index {
@@ -104,12 +105,46 @@ fn a_random_pick_is_the_mean_over_all_layers() {
 }
 
 #[test]
+fn a_heuristic_that_scores_no_layer_of_a_set_counts_as_a_random_layer_there() {
+    let (plan, set, records) = table();
+    let elsewhere = SetKey {
+        seed: 1,
+        ..set.clone()
+    };
+    let picks = [
+        selection(&elsewhere, 1, [0.0; 4]),
+        SelectionRecord {
+            heuristic: "random".to_owned(),
+            ..selection(&elsewhere, 1, [0.0; 4])
+        },
+        SelectionRecord {
+            heuristic: "random".to_owned(),
+            ..selection(&set, 0, [0.0; 4])
+        },
+    ];
+    let rows = undecided(&plan, &layers(), &records, &picks);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!((rows[0].heuristic.as_str(), rows[0].layer), ("last", None));
+    assert_eq!(rows[0].set(), set);
+    let oracle = Oracle::new(&records, &set, "sequential-guarded").unwrap();
+    let random = oracle.random(&[0, 1, 2, 3]).unwrap();
+    assert_eq!(rows[0].regret_drawdown, Some(random.drawdown));
+    assert_eq!(rows[0].regret_generalization, Some(random.generalization));
+}
+
+#[test]
 fn brute_force_selects_on_the_selection_splits_alone() {
     let (plan, set, records) = table();
-    let pick = brute_force(&records, &set, "sequential-guarded", Weights::default()).unwrap();
+    let overhead = Overhead {
+        moments: 3.0,
+        evaluation: 0.25,
+    };
+    let by = |weights| brute_force(&records, &set, "sequential-guarded", weights, overhead);
+    let pick = by(Weights::default()).unwrap();
     // 29.75 at layer 1 beats 29 at layer 2, although layer 2 scores better.
     assert_eq!((pick.layer, pick.heuristic.as_str()), (1, BRUTE_FORCE));
-    assert_eq!(pick.seconds, 4.0 * 0.5, "every repair is charged");
+    // Every repair, the moments, and the selection splits at the three repaired layers.
+    assert_eq!(pick.seconds, 4.0 * 0.5 + 3.0 + 3.0 * 0.25);
     assert_eq!(
         regrets(&plan, &records, &[pick])[0].regret_generalization,
         Some(13.0)
@@ -118,8 +153,7 @@ fn brute_force_selects_on_the_selection_splits_alone() {
         generalization: 1.0,
         drawdown: 0.0,
     };
-    let pick = brute_force(&records, &set, "sequential-guarded", weights).unwrap();
-    assert_eq!(pick.layer, 2);
+    assert_eq!(by(weights).unwrap().layer, 2);
 }
 
 #[test]
@@ -135,8 +169,7 @@ fn without_a_repaired_layer_there_is_no_regret() {
         (rows[0].regret_drawdown, rows[0].regret_generalization),
         (None, None)
     );
-    assert_eq!(
-        brute_force(&records, &set, "sequential-guarded", Weights::default()),
-        None
-    );
+    let (weights, overhead) = (Weights::default(), Overhead::default());
+    let pick = brute_force(&records, &set, "sequential-guarded", weights, overhead);
+    assert_eq!(pick, None);
 }

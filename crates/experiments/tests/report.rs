@@ -3,6 +3,8 @@
 mod common;
 
 use common::{SyntheticLab, VOCABULARY, plan, repository, run_plan};
+use experiments::record::Outcome;
+use experiments::regret::BRUTE_FORCE;
 use experiments::results::Results;
 use experiments::{report, table};
 
@@ -138,6 +140,37 @@ fn a_run_without_a_single_record_still_has_a_report() {
     results.regrets.clear();
     elements(&report::render(&results).unwrap());
     assert!(table::render(&results).contains("0/0"));
+}
+
+#[test]
+fn repair_sets_that_no_layer_repairs_count_in_the_opening() {
+    let mut results = results(4);
+    results.plan.heuristics.default = None;
+    let hopeless = results.trials[0].set();
+    let of_set = results
+        .trials
+        .iter_mut()
+        .filter(|trial| trial.set() == hopeless);
+    for trial in of_set {
+        trial.outcome = Outcome::Infeasible {
+            reason: "points 0 and 1 conflict".to_owned(),
+        };
+    }
+    results
+        .selections
+        .retain(|pick| pick.heuristic != BRUTE_FORCE || pick.set() != hopeless);
+    let html = report::render(&results).unwrap();
+    let opening = "repairs 8 of 9 repair sets. It repairs 1 of them at no layer.";
+    assert!(html.contains(opening), "{html}");
+}
+
+#[test]
+fn a_heuristic_that_scores_no_layer_is_shown_with_any() {
+    let mut results = results(3);
+    assert!(!table::render(&results).contains("any"));
+    results.regrets[0].layer = None;
+    assert!(table::render(&results).contains("any: sets without a score"));
+    assert!(report::render(&results).unwrap().contains("any (1×)"));
 }
 
 #[test]

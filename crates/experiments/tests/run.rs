@@ -2,16 +2,31 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use common::{SyntheticLab, VOCABULARY, plan, repository, run, run_plan, timeless};
 use experiments::error::ExperimentError;
+use experiments::manifest::SplitSummary;
 use experiments::plan::{Choice, ResolvedPlan};
+use experiments::regret::BRUTE_FORCE;
 use experiments::results::Results;
+use experiments::store::ScoredSet;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 const TRIALS: usize = 2 * 2 * 2 * 4;
 
-fn whole_run(root: &std::path::Path, jobs: usize) -> tempfile::TempDir {
+/// Changes a JSON file of a run.
+fn edit<T: Serialize + DeserializeOwned>(run: &Path, name: &str, change: impl FnOnce(&mut T)) {
+    let path = run.join(name);
+    let mut value: T = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(path, serde_json::to_vec(&value).unwrap()).unwrap();
+}
+
+fn whole_run(root: &Path, jobs: usize) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     run(
         root,
@@ -159,6 +174,114 @@ fn a_run_is_not_continued_with_another_plan_or_other_files() {
         error.contains("split guard, images (datasets/train.gz) differs"),
         "{error}"
     );
+}
+
+#[test]
+fn a_run_is_not_continued_on_other_examples() {
+    let root = repository();
+    let out = whole_run(root.path(), 1);
+    edit(
+        out.path(),
+        "splits.json",
+        |splits: &mut Vec<SplitSummary>| {
+            splits[2].ids[3] = 77;
+        },
+    );
+    let error = run(root.path(), out.path(), &SyntheticLab::new(4, 0), 1, true).unwrap_err();
+    let expected = "split guard (splits.json) differs, expected example 77, got example 3";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
+fn a_run_that_another_build_continues_names_both() {
+    let root = repository();
+    let out = whole_run(root.path(), 1);
+    let resumed = || {
+        run(root.path(), out.path(), &SyntheticLab::new(4, 0), 1, true).unwrap();
+        Results::read(out.path(), &VOCABULARY).unwrap().manifest
+    };
+    assert!(resumed().continued_by.is_empty(), "by the build that began");
+    edit(
+        out.path(),
+        "manifest.json",
+        |file: &mut Map<String, Value>| {
+            file.insert("executable".to_owned(), "another".into());
+        },
+    );
+    for _ in 0..2 {
+        let manifest = resumed();
+        assert_eq!(manifest.executable.as_deref(), Some("another"));
+        assert_eq!(manifest.continued_by.len(), 1);
+        assert_ne!(manifest.continued_by[0].executable, manifest.executable);
+    }
+    let report = std::fs::read_to_string(out.path().join("report.html")).unwrap();
+    assert!(report.contains("by 2 builds"));
+}
+
+#[test]
+fn a_manifest_that_says_nothing_of_builds_and_flags_is_read_and_continued() {
+    let root = repository();
+    let out = whole_run(root.path(), 1);
+    edit(
+        out.path(),
+        "manifest.json",
+        |file: &mut Map<String, Value>| {
+            for key in ["executable", "continued_by", "keep_networks", "seed_offset"] {
+                assert!(file.remove(key).is_some(), "{key}");
+            }
+        },
+    );
+    let manifest = || Results::read(out.path(), &VOCABULARY).unwrap().manifest;
+    assert_eq!(
+        (manifest().keep_networks, manifest().seed_offset),
+        (None, 0)
+    );
+    run(root.path(), out.path(), &SyntheticLab::new(4, 0), 1, true).unwrap();
+    assert_eq!(
+        manifest().continued_by.len(),
+        1,
+        "the first build is unknown"
+    );
+    assert_eq!(manifest().keep_networks, Some(false));
+}
+
+#[test]
+fn brute_force_pays_what_its_repairs_and_its_choice_take() {
+    let root = repository();
+    let out = whole_run(root.path(), 1);
+    let results = Results::read(out.path(), &VOCABULARY).unwrap();
+    let mut picks = results.selections.iter();
+    let pick = picks.find(|pick| pick.heuristic == BRUTE_FORCE).unwrap();
+    let table = results
+        .trials
+        .iter()
+        .filter(|trial| trial.method_name == "sequential-guarded" && trial.set() == pick.set());
+    let repairs: f64 = table.map(|trial| trial.repair_seconds).sum();
+    // The moments once, the selection splits at each of the four layers.
+    let expected = repairs + 2.0 + 4.0 * 0.5;
+    assert!((pick.seconds - expected).abs() < 1e-9, "{}", pick.seconds);
+}
+
+#[test]
+fn every_heuristic_has_a_row_for_every_scored_set() {
+    let root = repository();
+    let out = whole_run(root.path(), 1);
+    let journal = out.path().join("selections.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    let mut scored: ScoredSet = serde_json::from_str(first).unwrap();
+    let silent = scored.records.remove(1);
+    let first = serde_json::to_string(&scored).unwrap();
+    std::fs::write(&journal, format!("{first}\n{rest}")).unwrap();
+    let results = Results::read(out.path(), &VOCABULARY).unwrap();
+    let rows = results.regrets.iter();
+    let rows: Vec<_> = rows
+        .filter(|row| row.heuristic == silent.heuristic)
+        .collect();
+    assert_eq!(rows.len(), 4);
+    assert_eq!((rows[0].set(), rows[0].layer), (silent.set(), None));
+    assert!(rows.iter().all(|row| row.regret_drawdown.is_some()));
+    assert!(rows[1..].iter().all(|row| row.layer.is_some()));
 }
 
 #[test]

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use data::{Dataset, mnist};
 use network::Network;
-use repair::{Method, Objective, Options, Outcome as Answer, Problem, Repair, RepairSet, Report};
+use repair::{
+    Method, Objective, Options, Outcome as Answer, Problem, Repair, RepairSet, Report, accuracy,
+};
 
-use super::examples::{Scored, accuracy, classes_of};
+use super::examples::{Scored, classes_of};
 use super::{Laboratory, Specimen};
 use crate::error::Cause;
 use crate::plan::MethodPlan;

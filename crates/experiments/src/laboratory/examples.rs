@@ -3,6 +3,7 @@
 use data::mnist::{self, Origin};
 use data::{Corruption, Dataset};
 use network::Network;
+use repair::{accuracy, largest};
 
 use crate::error::Cause;
 use crate::plan::{CLEAN, Keep, SplitPlan};
@@ -83,13 +84,5 @@ pub(super) fn kept(
 pub(super) fn classes_of(network: &Network, set: &Dataset) -> Result<Vec<usize>, Cause> {
     let outputs = network.forward(network.batch(&set.inputs)?)?;
     let width = outputs.shape()[1];
-    let best =
-        |row: &[f64]| (1..width).fold(0, |best, c| if row[c] > row[best] { c } else { best });
-    Ok(outputs.to_vec()?.chunks_exact(width).map(best).collect())
-}
-
-/// Share of equal entries, in percent.
-pub(super) fn accuracy(answers: &[usize], labels: &[usize]) -> f64 {
-    let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
-    100.0 * right as f64 / labels.len().max(1) as f64
+    Ok(outputs.to_vec()?.chunks_exact(width).map(largest).collect())
 }

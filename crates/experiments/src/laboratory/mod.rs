@@ -15,8 +15,9 @@ use repair::{GuardMoments, Method, Objective, RepairSet};
 use crate::cli::LabOptions;
 use crate::error::{Cause, ExperimentError, Result, prepare};
 use crate::manifest::SplitSummary;
-use crate::plan::{Choice, MethodPlan, Order, ResolvedPlan, SplitPlan, Vocabulary};
+use crate::plan::{Choice, Order, ResolvedPlan, SplitPlan, Vocabulary};
 use crate::record::{LayerScore, SelectionRecord, TrialRecord};
+use crate::regret::Overhead;
 use crate::run::{Lab, Layer, SetKey, Trial};
 use examples::{Scored, kept, load};
 
@@ -88,6 +89,8 @@ struct Specimen {
     drawdown: Scored,
     selection_clean: Scored,
     selection_corrupted: Scored,
+    /// Seconds that the network takes to answer both selection splits.
+    selection_seconds: f64,
 }
 
 /// The examples of each split as the plan names them.
@@ -150,15 +153,23 @@ impl Laboratory {
             let moments =
                 GuardMoments::collect(&network, &guard.inputs, &guard.shape, network.layers())
                     .map_err(prepare(what))?;
+            let moments_seconds = start.elapsed().as_secs_f64();
+            let selection_clean = choose(&splits.selection_clean, &selection_clean)?;
+            let selection_corrupted = choose(&splits.selection_corrupted, &selection_corrupted)?;
+            let start = Instant::now();
+            for split in [&selection_clean, &selection_corrupted] {
+                split.classes(&network).map_err(prepare(what))?;
+            }
             let specimen = Specimen {
-                moments_seconds: start.elapsed().as_secs_f64(),
+                selection_seconds: start.elapsed().as_secs_f64(),
+                selection_clean,
+                selection_corrupted,
+                moments_seconds,
                 moments,
                 pool,
                 guard,
                 generalization: choose(&splits.generalization, &generalization)?,
                 drawdown: choose(&splits.drawdown, &drawdown)?,
-                selection_clean: choose(&splits.selection_clean, &selection_clean)?,
-                selection_corrupted: choose(&splits.selection_corrupted, &selection_corrupted)?,
                 checkpoint,
                 network,
             };
@@ -216,7 +227,7 @@ impl Laboratory {
             Some(clean) => Some(clean.subset(&positions)?.inputs),
             None => None,
         };
-        let margin = self.reference().map_or(0.0, |method| method.margin);
+        let margin = self.plan.reference().map_or(0.0, |method| method.margin);
         let repair_set = RepairSet::argmax(&points, margin)?;
         let subject = Subject {
             network: &specimen.network,
@@ -274,13 +285,6 @@ impl Laboratory {
             Choice::Named(names) => names.iter().any(|name| name == layer),
         }
     }
-
-    fn reference(&self) -> Option<&MethodPlan> {
-        self.plan
-            .methods
-            .iter()
-            .find(|method| method.name == self.plan.heuristics.reference)
-    }
 }
 
 impl Lab for Laboratory {
@@ -309,6 +313,22 @@ impl Lab for Laboratory {
                 set: set.to_string(),
                 source,
             })
+    }
+
+    fn overhead(&self, network: &str) -> Result<Overhead> {
+        let specimen = self.specimen(network)?;
+        let reads_moments = self
+            .plan
+            .reference()
+            .is_some_and(|method| method.objective == Objective::Guarded.name());
+        Ok(Overhead {
+            moments: if reads_moments {
+                specimen.moments_seconds
+            } else {
+                0.0
+            },
+            evaluation: specimen.selection_seconds,
+        })
     }
 
     fn splits(&self) -> Result<Vec<SplitSummary>> {

@@ -14,9 +14,10 @@ use super::{Choice, Keep, Order, Weights};
 pub struct PlanFile {
     /// Name of the plan and of its run directories: letters, digits, `-`, `_` and `.`.
     pub name: Spanned<String>,
-    /// Seeds; each draws its own repair sets. Default `[0, 1, 2]`.
+    /// Seeds; each draws its own repair sets. Default `[0, 1, 2]`, or `[0]` where nothing is drawn: several
+    /// need order `"random"` in split repair.
     pub seeds: Option<Spanned<Vec<Spanned<u64>>>>,
-    /// Sizes of the repair sets. Default `[10, 50, 100]`.
+    /// Sizes of the repair sets, each at most that of split repair. Default `[10, 50, 100]`.
     pub points: Option<Spanned<Vec<Spanned<usize>>>>,
     /// Layers to repair: `"all"` or a list of names. Default `"all"`.
     pub layers: Option<Spanned<Choice>>,
@@ -83,9 +84,8 @@ pub struct SplitFile {
     /// `"wrong"` or `"right"` (by the network before the repair) or `"all"`. Default `"all"`.
     #[serde(default)]
     pub keep: Keep,
-    /// `"first"` (as in the file) or `"random"` (shuffled by the seed). Default `"first"`.
-    #[serde(default)]
-    pub order: Order,
+    /// `"first"` (as in the file) or, in split repair, `"random"` (drawn by the seed). Default `"first"`.
+    pub order: Option<Spanned<Order>>,
     /// At most this many examples. Default: no limit.
     pub limit: Option<Spanned<usize>>,
 }
@@ -98,7 +98,7 @@ pub struct MethodFile {
     pub name: Option<Spanned<String>>,
     /// Repair method.
     pub method: Spanned<String>,
-    /// What the repair minimises. Default `"guarded"`.
+    /// What the repair minimises: by method `sequential` `"guarded"` or `"l2"`. Default `"guarded"`.
     pub objective: Option<Spanned<String>>,
     /// Margin by which every repaired point must be right, in units of the outputs. Default 0.05.
     pub margin: Option<Spanned<f64>>,

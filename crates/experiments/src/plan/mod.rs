@@ -6,7 +6,7 @@
 //!
 //! ```toml
 //! name = "fog"
-//! seeds = [0, 1, 2]                   # default
+//! seeds = [0, 1, 2]                   # default if order is "random", else [0]
 //! points = [10, 50, 100]              # default
 //! layers = "all"                      # default, or a list of layer names
 //!
@@ -92,7 +92,7 @@ pub enum Order {
     /// As they lie in the file.
     #[default]
     First,
-    /// Shuffled by the trial's seed.
+    /// Drawn by the seed of a repair set.
     Random,
 }
 

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use miette::NamedSource;
+use repair::{Method, Objective};
 use toml::Spanned;
 
 use super::file::{
     HeuristicsFile, MethodFile, NetworkFile, PlanFile, Reference, SplitFile, SplitsFile,
 };
 use super::{
-    ASSETS_VARIABLE, CLEAN, Choice, HeuristicsPlan, MethodPlan, NetworkPlan, PlanPath,
+    ASSETS_VARIABLE, CLEAN, Choice, HeuristicsPlan, MethodPlan, NetworkPlan, Order, PlanPath,
     ResolvedPlan, SplitPlan, SplitsPlan, Weights,
 };
 use crate::error::{ExperimentError, PlanFault, Result};
@@ -37,6 +38,7 @@ pub enum Files {
     Ignored,
 }
 
+/// Where repair sets are drawn; otherwise the first alone.
 const DEFAULT_SEEDS: [u64; 3] = [0, 1, 2];
 const DEFAULT_POINTS: [usize; 3] = [10, 50, 100];
 const DEFAULT_MARGIN: f64 = 0.05;
@@ -59,18 +61,24 @@ pub(super) fn resolve(
         let span = error.span().unwrap_or(0..0);
         check.fault(span, error.message().trim_end(), "here", None)
     })?;
+    let pool = &file.splits.repair;
+    let pool_size = pool
+        .limit
+        .as_ref()
+        .map_or_else(|| pool.range.span(), Spanned::span);
     let splits = check.splits(file.splits)?;
     let methods = check.methods(file.methods)?;
     let heuristics = check.heuristics(file.heuristics, &methods)?;
     Ok(ResolvedPlan {
         name: check.word(&file.name)?,
         seeds: match &file.seeds {
-            Some(seeds) => check.distinct("seed", seeds)?,
+            Some(seeds) => check.seeds(seeds, splits.repair.order)?,
+            None if splits.repair.order == Order::First => DEFAULT_SEEDS[..1].to_vec(),
             None => DEFAULT_SEEDS.to_vec(),
         },
         points: match &file.points {
             Some(points) => check.points(points, &splits.repair)?,
-            None => DEFAULT_POINTS.to_vec(),
+            None => check.default_points(&splits.repair, pool_size)?,
         },
         layers: file.layers.map(Spanned::into_inner).unwrap_or_default(),
         jobs: match &file.jobs {
@@ -181,6 +189,15 @@ impl Check<'_> {
             }
             _ => CLEAN.to_owned(),
         };
+        let order = match &file.order {
+            Some(order) if name != "repair" && *order.get_ref() == Order::Random => {
+                let problem = format!("split {name}: expected order = \"first\", got \"random\"");
+                let help = "only repair sets are drawn, from split repair".to_owned();
+                return Err(self.fault(order.span(), problem, "not drawn", Some(help)));
+            }
+            Some(order) => *order.get_ref(),
+            None => Order::default(),
+        };
         Ok(SplitPlan {
             images: self.path(&format!("split {name}, images"), &file.images)?,
             labels: self.path(&format!("split {name}, labels"), &file.labels)?,
@@ -188,7 +205,7 @@ impl Check<'_> {
             corruption,
             range: [from, to],
             keep: file.keep,
-            order: file.order,
+            order,
             limit: file.limit.map(Spanned::into_inner),
         })
     }
@@ -244,6 +261,17 @@ impl Check<'_> {
             Some(objective) => self.known("objective", objective, self.vocabulary.objectives)?,
             None => "guarded".to_owned(),
         };
+        if let (Some(written), Ok(Method::Sequential), Ok(goal)) = (
+            &file.objective,
+            method.parse::<Method>(),
+            objective.parse::<Objective>(),
+        ) && !goal.is_quadratic()
+        {
+            let problem =
+                format!("method sequential: expected objective guarded or l2, got {objective:?}");
+            let help = "method frozen has the other objectives".to_owned();
+            return Err(self.fault(written.span(), problem, "not here", Some(help)));
+        }
         if let Some(margin) = &file.margin {
             self.number(margin, "margin", "a finite number from 0", |value| {
                 value >= 0.0
@@ -345,6 +373,20 @@ impl Check<'_> {
         })
     }
 
+    /// Without a draw the repair sets of all seeds are the same one.
+    fn seeds(&self, seeds: &Spanned<Vec<Spanned<u64>>>, order: Order) -> Result<Vec<u64>> {
+        let distinct = self.distinct("seed", seeds)?;
+        if distinct.len() > 1 && order == Order::First {
+            let problem = format!(
+                "seeds: expected one where split repair has order = \"first\", got {}",
+                distinct.len()
+            );
+            let help = "they draw different repair sets with order = \"random\"".to_owned();
+            return Err(self.fault(seeds.span(), problem, "the same set", Some(help)));
+        }
+        Ok(distinct)
+    }
+
     fn points(
         &self,
         points: &Spanned<Vec<Spanned<usize>>>,
@@ -353,15 +395,21 @@ impl Check<'_> {
         let sizes = self.distinct("points", points)?;
         for size in points.get_ref() {
             self.at_least_one("points", size)?;
-            if *size.get_ref() > pool.capacity() {
-                let problem = format!(
-                    "points: {size} exceed the {} of split repair",
-                    pool.capacity()
-                );
+            if let Some(problem) = excess(*size.get_ref(), pool) {
                 return Err(self.fault(size.span(), problem, "too many", None));
             }
         }
         Ok(sizes)
+    }
+
+    fn default_points(&self, pool: &SplitPlan, place: Range<usize>) -> Result<Vec<usize>> {
+        match DEFAULT_POINTS.iter().find_map(|&size| excess(size, pool)) {
+            Some(problem) => {
+                let help = format!("without `points` they are {DEFAULT_POINTS:?}");
+                Err(self.fault(place, problem, "too few", Some(help)))
+            }
+            None => Ok(DEFAULT_POINTS.to_vec()),
+        }
     }
 
     fn distinct<T>(&self, what: &str, list: &Spanned<Vec<Spanned<T>>>) -> Result<Vec<T>>
@@ -469,6 +517,12 @@ impl Check<'_> {
             path,
         })
     }
+}
+
+/// What is wrong with a repair set of `size` points, if the pool cannot hold it.
+fn excess(size: usize, pool: &SplitPlan) -> Option<String> {
+    let capacity = pool.capacity();
+    (size > capacity).then(|| format!("points: {size} exceed the {capacity} of split repair"))
 }
 
 /// Whether two paths lead to one file, however they are written.

@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::record::{Outcome, Price, TrialRecord};
 use crate::regret::{BRUTE_FORCE, Oracle, Regret, RegretRecord};
 use crate::results::Results;
-use crate::run::sets;
+use crate::run::{SetKey, sets};
 use crate::statistics::{Interval, bootstrap_mean, mean, median};
-use crate::table::number;
+use crate::table::{ANY, number};
 
 use super::picture;
 
@@ -139,31 +139,62 @@ fn picked(results: &Results) -> Vec<&TrialRecord> {
         .collect()
 }
 
-pub(crate) fn headline(results: &Results) -> Headline {
-    let picked = picked(results);
-    let repaired: Vec<&TrialRecord> = picked
+/// The repair sets that the reference method has tried at every layer.
+fn done_sets(results: &Results) -> Vec<SetKey> {
+    let reference = &results.plan.heuristics.reference;
+    let is_done = |set: &SetKey| {
+        let layers = results
+            .manifest
+            .layers
+            .get(&set.network)
+            .map_or(0, Vec::len);
+        let tried = results
+            .trials
+            .iter()
+            .filter(|trial| trial.method_name == *reference && trial.set() == *set);
+        tried.count() == layers
+    };
+    sets(&results.plan).into_iter().filter(is_done).collect()
+}
+
+/// On how many of the `done` repair sets the pick is repaired, and on how many no layer is.
+fn repaired_sentence(results: &Results, done: &[SetKey], repaired: usize) -> String {
+    let reference = &results.plan.heuristics.reference;
+    let heuristic = opening_heuristic(results);
+    if done.is_empty() {
+        return format!(
+            "{reference} has not tried every layer of any repair set: {} of {} trials are done.",
+            results.trials.len(),
+            results.expected
+        );
+    }
+    let hopeless = done
         .iter()
-        .copied()
-        .filter(|trial| trial.outcome.is_repaired())
-        .collect();
+        .filter(|set| Oracle::new(&results.trials, set, reference).is_none())
+        .count();
+    let mut sentence = format!(
+        "At the layer that {heuristic} picks, {reference} repairs {repaired} of {} repair sets.",
+        done.len()
+    );
+    if hopeless > 0 {
+        sentence += &format!(" It repairs {hopeless} of them at no layer.");
+    }
+    sentence
+}
+
+pub(crate) fn headline(results: &Results) -> Headline {
+    let done = done_sets(results);
+    let mut repaired = picked(results);
+    repaired.retain(|trial| trial.outcome.is_repaired() && done.contains(&trial.set()));
     let drawdown = middle(&repaired, |trial| trial.drawdown);
     let gain = middle(&repaired, |trial| trial.generalization);
     let seconds = middle(&repaired, |trial| Some(trial.repair_seconds));
-    let reference = &results.plan.heuristics.reference;
     let heuristic = opening_heuristic(results);
-    let mut sentences = Vec::new();
-    if picked.is_empty() {
+    let mut sentences = vec![repaired_sentence(results, &done, repaired.len())];
+    if !repaired.is_empty() {
         sentences.push(format!(
-            "{heuristic} has picked no layer: {} of {} trials are done and {reference} has repaired none of them.",
-            results.trials.len(),
-            results.expected
-        ));
-    } else {
-        sentences.push(format!(
-            "At the layer that {heuristic} picks, {reference} repairs {} of {} repair sets: every point is right on the weights \
-             as saved. The median repair gains {} percentage points on unseen corrupted images and loses {} on clean ones.",
-            repaired.len(),
-            picked.len(),
+            "Every point of these is right on the weights as saved; the median repair gains {} percentage points on \
+             unseen corrupted images and loses {} on clean ones.",
             number(gain, 1),
             number(drawdown, 2)
         ));
@@ -323,17 +354,20 @@ fn heuristic(name: &str, group: &[&RegretRecord]) -> HeuristicRow {
         None => "-".to_owned(),
     };
     let correlation = |value: fn(&RegretRecord) -> Option<f64>| number(mean(&values(value)), 2);
-    let mut picks: Vec<(usize, usize)> = Vec::new();
+    let mut picks: Vec<(Option<usize>, usize)> = Vec::new();
     for regret in group {
         match picks.iter_mut().find(|(layer, _)| *layer == regret.layer) {
             Some((_, count)) => *count += 1,
             None => picks.push((regret.layer, 1)),
         }
     }
-    picks.sort_unstable();
+    picks.sort_unstable_by_key(|&(layer, _)| (layer.is_none(), layer));
     let picks: Vec<String> = picks
         .into_iter()
-        .map(|(layer, count)| format!("{layer} ({count}×)"))
+        .map(|(layer, count)| {
+            let layer = layer.map_or_else(|| ANY.to_owned(), |layer| layer.to_string());
+            format!("{layer} ({count}×)")
+        })
         .collect();
     HeuristicRow {
         name: name.to_owned(),
@@ -346,7 +380,7 @@ fn heuristic(name: &str, group: &[&RegretRecord]) -> HeuristicRow {
         spearman_generalization: correlation(|r| r.spearman_generalization),
         kendall_drawdown: correlation(|r| r.kendall_drawdown),
         kendall_generalization: correlation(|r| r.kendall_generalization),
-        seconds: number(mean(&values(|r| Some(r.seconds))), 3),
+        seconds: number(mean(&values(|r| r.seconds)), 3),
     }
 }
 

@@ -13,6 +13,7 @@ use experiments::progress::Progress;
 use experiments::record::{
     Accuracies, Example, LayerScore, Outcome, Phases, Price, SelectionRecord, TrialRecord,
 };
+use experiments::regret::Overhead;
 use experiments::results::Results;
 use experiments::run::{Done, Lab, Layer, SetKey, Trial, execute, layers};
 use experiments::store::RunDirectory;
@@ -189,6 +190,13 @@ impl Lab for SyntheticLab {
             }
         });
         Ok(records.collect())
+    }
+
+    fn overhead(&self, _network: &str) -> Result<Overhead> {
+        Ok(Overhead {
+            moments: 2.0,
+            evaluation: 0.5,
+        })
     }
 
     fn splits(&self) -> Result<Vec<SplitSummary>> {
