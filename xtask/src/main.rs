@@ -1,6 +1,7 @@
 //! Developer commands, run as `cargo xtask <command>`.
 
 mod fetch;
+mod files;
 mod parity;
 mod slice_mnist;
 mod targets;

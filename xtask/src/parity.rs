@@ -7,10 +7,12 @@ use comfy_table::{Table, presets};
 use miette::{IntoDiagnostic, miette};
 use network::{DeviceChoice, Precision, parity};
 
+use crate::files::assets;
+
 /// Flags of `cargo xtask parity`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Folder of weights and references [default: $INFORMED_REPAIR_ASSETS, else ../shared/assets]
+    /// Folder of weights and references [default: $INFORMED_REPAIR_ASSETS, else shared/assets beside the repository]
     #[arg(long, value_name = "DIR")]
     assets: Option<PathBuf>,
     /// Where networks compute; repeat for several
@@ -26,11 +28,7 @@ pub(crate) struct Args {
 
 /// Prints a line per network, device and float type; exit code 1 when one is above its tolerance.
 pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
-    let folder = args
-        .assets
-        .clone()
-        .or_else(|| std::env::var_os("INFORMED_REPAIR_ASSETS").map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("../shared/assets"));
+    let folder = assets(args.assets.as_deref());
     let cases: Vec<_> = parity::CASES
         .iter()
         .filter(|case| case.name.contains(&args.only))

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use data::idx::{self, Idx};
 use miette::{Context, IntoDiagnostic, ensure};
 
+use crate::files::write_atomically;
 use crate::tidy::workspace_root;
 
 const TRAINING_IMAGES: usize = 60_000;
@@ -59,9 +60,7 @@ fn copy(from: &Path, to: &Path) -> miette::Result<()> {
     let bytes = std::fs::read(from)
         .into_diagnostic()
         .with_context(|| from.display().to_string())?;
-    std::fs::write(to, bytes)
-        .into_diagnostic()
-        .with_context(|| to.display().to_string())?;
+    write_atomically(to, bytes)?;
     println!("{}: copied", to.display());
     Ok(())
 }

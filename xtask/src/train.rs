@@ -189,14 +189,7 @@ fn accuracy(network: &Network, test: &Dataset) -> miette::Result<f64> {
     let right = logits
         .chunks_exact(test.classes)
         .zip(&test.labels)
-        .filter(|(y, label)| {
-            let best = y
-                .iter()
-                .enumerate()
-                .max_by(|a, b| a.1.total_cmp(b.1))
-                .map(|(c, _)| c);
-            best == Some(**label)
-        });
+        .filter(|&(outputs, &label)| repair::largest(outputs) == label);
     Ok(100.0 * right.count() as f64 / test.len() as f64)
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use experiments::statistics::median;
+
 use super::world::World;
 
 /// A quantity that a row measures.
@@ -95,7 +97,7 @@ impl Row {
         let open: Vec<&Sample> = samples.iter().filter(|s| s.conflict.is_none()).collect();
         let meets = |bound: &Bound| {
             let values = values(&open, bound.measure);
-            values.len() == open.len() && median(values).is_some_and(|m| bound.limit.allows(m))
+            values.len() == open.len() && median(&values).is_some_and(|m| bound.limit.allows(m))
         };
         // Without any sample nothing was shown.
         !samples.is_empty() && (open.is_empty() || self.bounds.iter().all(meets))
@@ -112,7 +114,7 @@ impl Row {
         }
         let mut lines: Vec<String> = measures
             .into_iter()
-            .map(|measure| describe(measure, values(&all, measure)))
+            .map(|measure| describe(measure, &values(&all, measure)))
             .collect();
         for sample in samples {
             lines.extend(sample.conflict.clone());
@@ -148,7 +150,7 @@ impl fmt::Display for Bound {
     }
 }
 
-fn describe(measure: Measure, values: Vec<f64>) -> String {
+fn describe(measure: Measure, values: &[f64]) -> String {
     let each: Vec<String> = values.iter().map(|value| format!("{value:.2}")).collect();
     let Measure { name, unit } = measure;
     match median(values) {
@@ -161,17 +163,6 @@ fn describe(measure: Measure, values: Vec<f64>) -> String {
 fn values(samples: &[&Sample], measure: Measure) -> Vec<f64> {
     let values = samples.iter().map(|sample| sample.values.get(&measure));
     values.flatten().copied().collect()
-}
-
-/// The middle value, or the mean of the two middle ones.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[middle]),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
 }
 
 #[cfg(test)]

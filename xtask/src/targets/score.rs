@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use data::Dataset;
 use miette::{IntoDiagnostic, miette};
 use network::{Checkpoint, Cut, Layer, Network, NetworkError};
+use repair::largest;
 
 use super::measure::{Bench, DRAWDOWN, GENERALIZATION, UNCHANGED};
 use super::row::Measure;
@@ -131,11 +132,6 @@ pub(super) fn wrong(answers: &[usize], labels: &[usize]) -> Vec<usize> {
         .collect()
 }
 
-/// The first of the largest numbers.
-fn largest(row: &[f64]) -> usize {
-    (1..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best })
-}
-
 /// Share of equal entries, in percent.
 fn share(left: &[usize], right: &[usize]) -> f64 {
     100.0 * equal(left, right) as f64 / left.len().max(1) as f64
@@ -189,8 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_equal_outputs_is_the_answer() {
-        assert_eq!(largest(&[0.5, 2.0, 2.0]), 1);
+    fn answers_that_are_not_the_labels_are_wrong() {
         assert_eq!(wrong(&[1, 0, 2], &[1, 1, 2]), [1]);
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use data::Dataset;
 use heuristics::{Combination, Probe, Question, WORTH, auto};
 use miette::IntoDiagnostic;
+use repair::Method;
 use serde::{Deserialize, Serialize};
 
 use super::brute::{Elsewhere, Probes, boxed};
@@ -34,6 +35,9 @@ pub(super) struct Chosen {
     /// Indices of the layers of the repair that is kept, none without one, and how it is made.
     pub(super) layers: Vec<usize>,
     method: String,
+    /// Whether the margin of the repair is another than that of brute force.
+    #[serde(default)]
+    other_margin: bool,
     confidence: Option<f64>,
     /// On the second half of the test split.
     #[serde(flatten)]
@@ -48,6 +52,17 @@ impl Chosen {
             name == other && (weight - now).abs() < 1e-9
         };
         self.weights.len() == prior.names.len() && self.weights.iter().zip(now).all(is_same)
+    }
+
+    /// The layer of the repair that is kept, where brute force makes the same one: at one layer,
+    /// sequentially, with the margin of the bench.
+    pub(super) fn layer_of_brute_force(&self) -> Option<usize> {
+        match self.layers.as_slice() {
+            &[layer] if self.method == Method::Sequential.name() && !self.other_margin => {
+                Some(layer)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -107,6 +122,7 @@ impl Chooser<'_> {
             attempts: choice.attempts.len(),
             layers: kept.map_or(Vec::new(), |attempt| attempt.layers.clone()),
             method: kept.map_or(String::new(), |attempt| attempt.method.to_string()),
+            other_margin: kept.is_some_and(|attempt| attempt.margin != self.bench.margin),
             confidence: choice.confidence(),
             elsewhere: compared.map_or(Elsewhere::default(), |(elsewhere, halves)| Elsewhere {
                 test: Some(halves[1]),
@@ -114,5 +130,27 @@ impl Chooser<'_> {
             }),
             ranking: choice.ranking,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::chosen;
+    use super::*;
+
+    #[test]
+    fn brute_force_repairs_one_layer_sequentially_with_its_own_margin() {
+        let layer = |layers: &[usize], method: &str, other_margin: bool| {
+            let chosen = Chosen {
+                other_margin,
+                ..chosen(0, layers, method, 1.0)
+            };
+            chosen.layer_of_brute_force()
+        };
+        assert_eq!(layer(&[3], "sequential", false), Some(3));
+        assert_eq!(layer(&[3], "sequential", true), None);
+        assert_eq!(layer(&[3], "frozen", false), None);
+        assert_eq!(layer(&[3, 4], "sequential", false), None);
+        assert_eq!(layer(&[], "", false), None);
     }
 }

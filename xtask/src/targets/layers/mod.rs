@@ -11,13 +11,15 @@
 
 mod brute;
 mod choice;
+#[cfg(test)]
+mod fixture;
 mod outcome;
 mod report;
 mod scores;
 mod sets;
 mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -32,7 +34,7 @@ use self::choice::{Chooser, Chosen};
 use self::outcome::Oracle;
 use self::scores::{Scores, score};
 use self::sets::{Kind, SELECTION, SetKey, Splits, TEST, keys};
-use self::store::{Settings, Store, build};
+use self::store::{Settings, Store, build, lock};
 use super::measure::{Bench, Moments};
 use super::world::{World, say};
 
@@ -73,6 +75,7 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
         guard: GUARD,
         budget_share: BUDGET_SHARE,
     };
+    let _lock = lock(&study.store)?;
     settings.keep(&study.store)?;
     let mut known = Known {
         trials: Store::open(&study.store.join("trials.jsonl"))?,
@@ -87,23 +90,32 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
     for (key, kind) in &keys {
         known.choose(world, key, kind, &build)?;
     }
-    let oracles = known.oracles();
+    let (oracles, unrepaired) = known.oracles();
     if oracles.is_empty() {
         return Err(miette!(
-            "no repair set is complete in {}",
+            "no repair set in {} is complete and repaired at some layer",
             study.store.display()
         ));
     }
-    let [met, missed] = report::print(&oracles)?;
+    let judged = report::print(&oracles, &unrepaired)?;
+    verdict(judged, &study.store)
+}
+
+/// The exit code of the targets that are met and missed.
+fn verdict([met, missed]: [usize; 2], store: &Path) -> miette::Result<ExitCode> {
     println!("{met} met, {missed} missed");
-    Ok(match missed {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    })
+    match (met, missed) {
+        (0, 0) => Err(miette!(
+            "nothing was judged: the search has chosen for no repair set in {}, which needs complete sets of another network there",
+            store.display()
+        )),
+        (_, 0) => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
+    }
 }
 
 impl Known {
-    fn oracles(&self) -> Vec<Oracle<'_>> {
+    fn oracles(&self) -> (Vec<Oracle<'_>>, Vec<&SetKey>) {
         Oracle::all(
             &self.trials.records,
             &self.scores.records,
@@ -138,7 +150,7 @@ impl Known {
         let Moments { moments, seconds } = &*moments(world, &bench, &guard, &layers)?;
         let points = splits.draw(&bench, key)?;
         if !is_scored {
-            let found = score(&bench, moments, *seconds, &guard, key, &points)?;
+            let found = score(&bench, moments, *seconds, &guard, key, &points, build)?;
             say(&format!(
                 "{key}: scored in {:.1} s and moments in {seconds:.1} s; {:?}",
                 found.total_seconds - seconds,
@@ -167,7 +179,7 @@ impl Known {
         kind: &Kind,
         build: &str,
     ) -> miette::Result<()> {
-        let oracles = self.oracles();
+        let (oracles, _) = self.oracles();
         let Some(oracle) = oracles.iter().find(|oracle| oracle.key == key) else {
             return Ok(());
         };
@@ -225,4 +237,16 @@ fn guard(bench: &Bench) -> miette::Result<Dataset> {
     let count = GUARD[usize::from(bench.guard.shape.len() == 1)].min(bench.guard.len());
     let positions: Vec<usize> = (0..count).collect();
     bench.guard.subset(&positions).into_diagnostic()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_study_that_judges_nothing_is_an_error_that_names_its_folder() {
+        let error = verdict([0, 0], Path::new("study")).unwrap_err().to_string();
+        assert!(error.contains("in study"), "{error}");
+        assert!(verdict([0, 1], Path::new("study")).is_ok());
+    }
 }

@@ -7,6 +7,9 @@ use super::choice::Chosen;
 use super::scores::Scores;
 use super::sets::SetKey;
 
+/// A number below all others, of layers that come last: correlations take finite numbers alone.
+const LAST: f64 = f64::MIN;
+
 /// What a layer is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Harm {
@@ -44,7 +47,7 @@ impl Harm {
     }
 }
 
-/// A repair set, complete: every layer repaired and scored.
+/// A repair set, complete: every layer tried and scored.
 pub(super) struct Oracle<'a> {
     pub(super) key: &'a SetKey,
     pub(super) scores: &'a Scores,
@@ -67,12 +70,13 @@ pub(super) struct Pick {
 }
 
 impl<'a> Oracle<'a> {
-    /// The complete sets among what is stored.
+    /// The complete sets among what is stored, and the keys of those that no layer repairs: there
+    /// is nothing to choose.
     pub(super) fn all(
         trials: &'a [Trial],
         scores: &'a [Scores],
         choices: &'a [Chosen],
-    ) -> Vec<Self> {
+    ) -> (Vec<Self>, Vec<&'a SetKey>) {
         let by_layer = trials
             .iter()
             .map(|trial| ((&trial.set, trial.layer), trial));
@@ -87,7 +91,7 @@ impl<'a> Oracle<'a> {
                 test: trial.halves.map(|halves| halves[1]),
                 generalization: trial.elsewhere.generalization,
             };
-            trials.iter().any(|trial| trial.repaired).then(|| Self {
+            Some(Self {
                 key,
                 scores,
                 chosen,
@@ -95,7 +99,10 @@ impl<'a> Oracle<'a> {
                 trials,
             })
         };
-        scores.iter().filter_map(complete).collect()
+        let complete = scores.iter().filter_map(complete);
+        let (repaired, others): (Vec<Self>, Vec<Self>) =
+            complete.partition(|oracle| oracle.trials.iter().any(|trial| trial.repaired));
+        (repaired, others.iter().map(|oracle| oracle.key).collect())
     }
 
     pub(super) fn layers(&self) -> usize {
@@ -108,11 +115,11 @@ impl<'a> Oracle<'a> {
         repaired as f64 / self.trials.len() as f64
     }
 
-    /// The builds that made the repairs.
+    /// The builds that made the repairs, the scores and the choice.
     pub(super) fn builds(&self) -> impl Iterator<Item = &str> {
         let chosen = self.chosen.map(|chosen| chosen.build.as_str());
         let trials = self.trials.iter().map(|trial| trial.build.as_str());
-        trials.chain(chosen)
+        trials.chain(self.scores.build.as_deref()).chain(chosen)
     }
 
     /// How good each layer is on the first half of the test split, by divergence, to fit priors on:
@@ -120,9 +127,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn fitted_quality(&self) -> Vec<f64> {
         let divergence = |trial: &&Trial| trial.halves.map(|halves| -halves[0].divergence);
         let qualities = self.trials.iter().map(divergence);
-        qualities
-            .map(|quality| quality.unwrap_or(f64::MIN))
-            .collect()
+        qualities.map(|quality| quality.unwrap_or(LAST)).collect()
     }
 
     /// Whether the last layer is repaired.
@@ -162,7 +167,7 @@ impl<'a> Oracle<'a> {
         let quality = harms.iter().zip(repaired);
         Some(
             quality
-                .map(|(h, repaired)| if repaired { -h } else { f64::MIN })
+                .map(|(h, repaired)| if repaired { -h } else { LAST })
                 .collect(),
         )
     }
@@ -212,27 +217,31 @@ impl<'a> Oracle<'a> {
     pub(super) fn pick(&self, heuristic: &str) -> Option<Pick> {
         let scores = self.scores.scores.get(heuristic)?;
         let layer = heuristics::pick(scores)?;
-        let seconds = self.scores.seconds.get(heuristic).copied()?;
-        let score =
-            |score: &Option<f64>| score.filter(|s| !s.is_nan()).unwrap_or(f64::NEG_INFINITY);
+        let seconds = self.seconds(heuristic);
         Some(Pick {
             elsewhere: self.judged[layer],
             seconds,
             total_seconds: seconds + self.trials[layer].seconds,
-            scores: scores.iter().map(score).collect(),
+            scores: scores.iter().map(|score| score.unwrap_or(LAST)).collect(),
         })
     }
 
-    /// A pick for every layer: what is expected of a random one.
-    pub(super) fn any(&self) -> Vec<Pick> {
+    /// A pick for every layer, after some seconds: what is expected of a random one.
+    pub(super) fn any(&self, seconds: f64) -> Vec<Pick> {
         let layers = self.judged.iter().zip(&self.trials);
         let pick = |(judged, trial): (&Elsewhere, &&Trial)| Pick {
             elsewhere: *judged,
-            seconds: 0.0,
-            total_seconds: trial.seconds,
+            seconds,
+            total_seconds: seconds + trial.seconds,
             scores: Vec::new(),
         };
         layers.map(pick).collect()
+    }
+
+    /// Seconds that a heuristic takes; none where nothing was scored.
+    pub(super) fn seconds(&self, heuristic: &str) -> f64 {
+        let seconds = self.scores.seconds.get(heuristic);
+        seconds.copied().unwrap_or_default()
     }
 
     /// The scores that a combination reads.
@@ -256,11 +265,15 @@ impl<'a> Oracle<'a> {
         })
     }
 
-    /// What the search within a budget keeps.
+    /// What the search within a budget keeps. All rules are judged by identical repairs: where
+    /// brute force makes the same repair, its effects count, and elsewhere those of the search's own.
     pub(super) fn auto(&self) -> Option<Pick> {
         let chosen = self.chosen?;
+        let same = chosen.layer_of_brute_force();
+        let same = same.and_then(|layer| self.scores.layers.iter().position(|&l| l == layer));
+        let same = same.filter(|&at| self.trials[at].repaired);
         Some(Pick {
-            elsewhere: chosen.elsewhere,
+            elsewhere: same.map_or(chosen.elsewhere, |at| self.judged[at]),
             seconds: chosen.seconds - chosen.kept_seconds,
             total_seconds: chosen.seconds,
             scores: self.places(&chosen.ranking),
@@ -272,7 +285,71 @@ impl<'a> Oracle<'a> {
     fn places(&self, order: &[usize]) -> Vec<f64> {
         let layers = self.scores.layers.iter();
         let place = |layer: &usize| order.iter().position(|other| other == layer);
-        let score = |place: Option<usize>| place.map_or(f64::NEG_INFINITY, |place| -(place as f64));
+        let score = |place: Option<usize>| place.map_or(LAST, |place| -(place as f64));
         layers.map(|layer| score(place(layer))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use experiments::statistics::{kendall, spearman};
+
+    use super::super::fixture::{chosen, key, scores, trials};
+    use super::*;
+
+    #[test]
+    fn a_layer_without_a_score_comes_last_in_the_correlations() {
+        let trials = trials(0, &[Some(0.3), Some(0.1), None, Some(0.9)]);
+        let said = [Some(2.0), Some(5.0), None, Some(1.0)];
+        let scores = [scores(0, "conflict", &said)];
+        let (oracles, _) = Oracle::all(&trials, &scores, &[]);
+        let pick = oracles[0].pick("conflict").unwrap();
+        let quality = oracles[0].quality(Harm::Divergence).unwrap();
+        assert_eq!(spearman(&pick.scores, &quality), Some(1.0));
+        assert_eq!(kendall(&pick.scores, &quality), Some(1.0));
+    }
+
+    #[test]
+    fn a_choice_that_brute_force_makes_too_is_judged_by_its_trial() {
+        let trials = trials(0, &[Some(0.5), None]);
+        let scores = [scores(0, "conflict", &[Some(1.0), Some(2.0)])];
+        let divergence = |layers: &[usize], method: &str| {
+            let choices = [chosen(0, layers, method, 9.0)];
+            let (oracles, _) = Oracle::all(&trials, &scores, &choices);
+            let test = oracles[0].auto().unwrap().elsewhere.test;
+            test.unwrap().divergence
+        };
+        assert_eq!(divergence(&[0], "sequential"), 0.5);
+        assert_eq!(divergence(&[0], "frozen"), 9.0);
+        assert_eq!(divergence(&[0, 1], "sequential"), 9.0);
+        // Brute force repairs nothing there.
+        assert_eq!(divergence(&[1], "sequential"), 9.0);
+    }
+
+    #[test]
+    fn complete_sets_that_no_layer_repairs_are_told_apart() {
+        let trials = [trials(0, &[Some(0.1), None]), trials(1, &[None, None])].concat();
+        let scores = [0, 1, 2].map(|seed| scores(seed, "conflict", &[Some(1.0), None]));
+        let (oracles, unrepaired) = Oracle::all(&trials, &scores, &[]);
+        let keys: Vec<&SetKey> = oracles.iter().map(|oracle| oracle.key).collect();
+        assert_eq!(keys, [&key(0)]);
+        assert_eq!(unrepaired, [&key(1)]);
+    }
+
+    #[test]
+    fn the_build_of_scores_counts_where_it_is_known() {
+        let trials = trials(0, &[Some(0.1)]);
+        let unknown = scores(0, "conflict", &[Some(1.0)]);
+        let known = Scores {
+            build: Some("other".into()),
+            ..unknown.clone()
+        };
+        for (scores, builds) in [
+            ([unknown], vec!["build"]),
+            ([known], vec!["build", "other"]),
+        ] {
+            let (oracles, _) = Oracle::all(&trials, &scores, &[]);
+            assert_eq!(oracles[0].builds().collect::<Vec<_>>(), builds);
+        }
     }
 }

@@ -37,13 +37,16 @@ const REGRET_SHARE: f64 = 1.0 / 3.0;
 const TIME_SHARE: f64 = 0.2;
 const CORRELATION: f64 = 0.8;
 
-/// How one rule fares on the repair sets of one network.
+/// How one rule fares on the repair sets of one network: a number per set.
 struct Fares {
     name: String,
+    /// Repair sets on which it has an opinion.
+    opinions: usize,
     regrets: BTreeMap<Harm, Vec<f64>>,
     /// Whether the pick is no repair.
     fails: Vec<f64>,
     hits: [Vec<f64>; 2],
+    /// Of its order of the layers; 0 for one that says nothing.
     spearman: Vec<f64>,
     kendall: Vec<f64>,
     /// Seconds beside the repair that is kept as a share of one repair, and of brute force.
@@ -53,40 +56,39 @@ struct Fares {
     total_share: Vec<f64>,
 }
 
+/// A repair set and what a rule picks there: one layer, or as likely any of several.
+type Picks<'o, 'a> = (&'o Oracle<'a>, Vec<Pick>);
+
 impl Fares {
-    fn new(name: &str, picks: &[(&Oracle<'_>, Pick)]) -> Self {
-        let regrets = Harm::ALL.map(|harm| {
-            let of = picks
-                .iter()
-                .filter_map(|(oracle, pick)| oracle.regret(pick, harm));
-            (harm, of.collect())
-        });
-        let hits = |count| {
-            let of = |(oracle, pick): &(&Oracle<'_>, Pick)| {
-                f64::from(u8::from(oracle.hits(pick, count)))
+    /// A repair set counts once, by the mean over its picks.
+    fn new(name: &str, opinions: usize, sets: &[Picks<'_, '_>]) -> Self {
+        let per_set = |of: &dyn Fn(&Oracle<'_>, &Pick) -> Option<f64>| -> Vec<f64> {
+            let of_set = |(oracle, picks): &Picks<'_, '_>| {
+                let values: Vec<f64> = picks.iter().filter_map(|pick| of(oracle, pick)).collect();
+                mean(&values)
             };
-            picks.iter().map(of).collect()
+            sets.iter().filter_map(of_set).collect()
         };
-        let fails =
-            |(_, pick): &(&Oracle<'_>, Pick)| f64::from(u8::from(pick.elsewhere.test.is_none()));
+        let share_of = |is: &dyn Fn(&Oracle<'_>, &Pick) -> bool| {
+            per_set(&|oracle, pick| Some(f64::from(u8::from(is(oracle, pick)))))
+        };
         let correlation = |measure: fn(&[f64], &[f64]) -> Option<f64>| {
-            let of = |(oracle, pick): &(&Oracle<'_>, Pick)| {
+            per_set(&|oracle, pick| {
                 let quality = oracle.quality(Harm::Divergence)?;
-                (pick.scores.len() == quality.len())
-                    .then(|| measure(&pick.scores, &quality))
-                    .flatten()
-            };
-            picks.iter().filter_map(of).collect()
+                Some(measure(&pick.scores, &quality).unwrap_or(0.0))
+            })
         };
         let seconds = |of: fn(&Pick) -> f64, whole: fn(&Oracle<'_>) -> f64| {
-            let share = |(oracle, pick): &(&Oracle<'_>, Pick)| of(pick) / whole(oracle);
-            picks.iter().map(share).collect()
+            per_set(&|oracle, pick| Some(of(pick) / whole(oracle)))
         };
+        let regrets =
+            Harm::ALL.map(|harm| (harm, per_set(&|oracle, pick| oracle.regret(pick, harm))));
         Self {
             name: name.to_owned(),
+            opinions,
             regrets: BTreeMap::from(regrets),
-            fails: picks.iter().map(fails).collect(),
-            hits: [hits(1), hits(3)],
+            fails: share_of(&|_, pick| pick.elsewhere.test.is_none()),
+            hits: [1, 3].map(|count| share_of(&|oracle, pick| oracle.hits(pick, count))),
             spearman: correlation(spearman),
             kendall: correlation(kendall),
             cost: seconds(|pick| pick.seconds, |oracle| oracle.repair_seconds()),
@@ -115,6 +117,7 @@ impl Fares {
         let harm = |harm: Harm, digits: usize| interval(&self.regrets[&harm], digits);
         vec![
             self.name.clone(),
+            self.opinions.to_string(),
             harm(Harm::Drawdown, 2),
             harm(Harm::Changed, 2),
             harm(Harm::Divergence, 4),
@@ -154,7 +157,13 @@ fn number(value: f64, digits: usize) -> String {
 }
 
 /// Prints a table per network; returns the number of targets that are met and missed.
-pub(super) fn print(oracles: &[Oracle<'_>]) -> miette::Result<[usize; 2]> {
+pub(super) fn print(oracles: &[Oracle<'_>], unrepaired: &[&SetKey]) -> miette::Result<[usize; 2]> {
+    let left_out: Vec<String> = unrepaired.iter().map(|key| format!("\n  {key}")).collect();
+    println!(
+        "{} complete repair sets that no layer repairs are left out{}",
+        unrepaired.len(),
+        left_out.concat()
+    );
     let mut networks: Vec<&str> = oracles.iter().map(|o| o.key.network.as_str()).collect();
     networks.sort_unstable();
     networks.dedup();
@@ -163,19 +172,19 @@ pub(super) fn print(oracles: &[Oracle<'_>]) -> miette::Result<[usize; 2]> {
     let (mut rules, mut judged) = (Vec::new(), Vec::new());
     for &network in &networks {
         let own: Vec<&Oracle<'_>> = of(oracles, |name| name == network);
-        let fares = fares(&own);
+        let compared = compared(&own);
+        let fares = fares(&compared);
         describe(network, &own);
         println!("{}", heuristics_table(&fares));
-        println!("{}", kinds_table(&own));
-        rules.extend(
-            fares
-                .iter()
-                .map(|fares| (fares.name.clone(), fares.regrets())),
+        println!(
+            "means over {} repair sets with {:.0} % intervals that resample the sets; where a rule scores no layer it counts as {RANDOM} does, which is the mean over layers, and an order that says nothing has correlation 0",
+            compared.len(),
+            100.0 * LEVEL,
         );
-        let found = [
-            regret_targets(&fares.iter().map(Fares::mean).collect::<Vec<_>>()),
-            cost_targets(&fares),
-        ];
+        println!("{}", kinds_table(&own));
+        let means: Vec<_> = fares.iter().map(Fares::mean).collect();
+        let found = [regret_targets(&means), cost_targets(&fares)];
+        rules.extend(means);
         judged.extend(
             found
                 .concat()
@@ -228,37 +237,46 @@ pub(super) fn fit(
     Combination::fit(&Combination::shipped_names(), &examples).into_diagnostic()
 }
 
-/// Every rule, by its regret in drawdown.
-fn fares<'o, 'a>(oracles: &[&'o Oracle<'a>]) -> Vec<Fares> {
-    // All rules are compared on the same repair sets: those that the search has run on, if any.
-    let mut oracles = oracles.to_vec();
+/// The repair sets that all rules are compared on: those that the search has run on, if any.
+fn compared<'o, 'a>(oracles: &[&'o Oracle<'a>]) -> Vec<&'o Oracle<'a>> {
+    let mut compared = oracles.to_vec();
     if oracles.iter().any(|oracle| oracle.chosen.is_some()) {
-        oracles.retain(|oracle| oracle.chosen.is_some());
+        compared.retain(|oracle| oracle.chosen.is_some());
     }
-    let gather = |name: &str, pick: &dyn Fn(&Oracle<'_>) -> Option<Pick>| {
-        let picks = oracles
-            .iter()
-            .filter_map(|&oracle| Some((oracle, pick(oracle)?)));
-        Fares::new(name, &picks.collect::<Vec<_>>())
-    };
-    let mut fares = vec![
-        gather(AUTO, &|oracle| oracle.auto()),
-        gather(COMBINED, &|oracle| oracle.combined()),
-    ];
-    let any = |&oracle: &&'o Oracle<'a>| oracle.any().into_iter().map(move |pick| (oracle, pick));
-    fares.push(Fares::new(
-        RANDOM,
-        &oracles.iter().flat_map(any).collect::<Vec<_>>(),
-    ));
+    compared
+}
+
+/// Every rule, by its regret in drawdown, and all on the same repair sets: where a rule scores no
+/// layer it counts as the random one does. Left out are those that never score one.
+fn fares(oracles: &[&Oracle<'_>]) -> Vec<Fares> {
+    let random = oracles.iter().map(|&oracle| (oracle, oracle.any(0.0)));
+    let mut fares = vec![Fares::new(RANDOM, 0, &random.collect::<Vec<_>>())];
+    fares.extend(opinionated(AUTO, oracles, |oracle| oracle.auto()));
+    fares.extend(opinionated(COMBINED, oracles, |oracle| oracle.combined()));
     for heuristic in ALL.iter().filter(|heuristic| heuristic.name() != RANDOM) {
-        fares.push(gather(heuristic.name(), &|oracle| {
-            oracle.pick(heuristic.name())
-        }));
+        let name = heuristic.name();
+        fares.extend(opinionated(name, oracles, |oracle| oracle.pick(name)));
     }
-    fares.retain(|fares| !fares.cost.is_empty());
     let regret = |fares: &Fares| fares.regret(Harm::Drawdown).unwrap_or(f64::INFINITY);
     fares.sort_by(|a, b| regret(a).total_cmp(&regret(b)));
     fares
+}
+
+/// A rule that picks a layer of at least one repair set; on the others it is charged its own time.
+fn opinionated(
+    name: &str,
+    oracles: &[&Oracle<'_>],
+    pick: impl Fn(&Oracle<'_>) -> Option<Pick>,
+) -> Option<Fares> {
+    let mut opinions = 0;
+    let mut picks = Vec::new();
+    for &oracle in oracles {
+        let own = pick(oracle);
+        opinions += usize::from(own.is_some());
+        let any = || oracle.any(oracle.seconds(name));
+        picks.push((oracle, own.map_or_else(any, |pick| vec![pick])));
+    }
+    (opinions > 0).then(|| Fares::new(name, opinions, &picks))
 }
 
 fn describe(network: &str, oracles: &[&Oracle<'_>]) {
@@ -269,7 +287,7 @@ fn describe(network: &str, oracles: &[&Oracle<'_>]) {
     let last = oracles.iter().filter(|oracle| oracle.last_is_repaired());
     let builds: BTreeSet<&str> = oracles.iter().flat_map(|oracle| oracle.builds()).collect();
     println!(
-        "{network}: {} repair sets, {} layers; {:.1} % of the repairs converge within the limits of time and rounds ({} sets at the last layer); brute force {:.0} s a set; repairs of {} builds of this command",
+        "{network}: {} repair sets, {} layers; {:.1} % of the repairs converge within the limits of time and rounds ({} sets at the last layer); brute force {:.0} s a set; repairs, scores and choices of {} known builds of this command",
         oracles.len(),
         oracles.first().map_or(0, |oracle| oracle.layers()),
         over_sets(&|oracle| 100.0 * oracle.converged()),
@@ -342,6 +360,7 @@ fn kinds_table(oracles: &[&Oracle<'_>]) -> Table {
 fn heuristics_table(fares: &[Fares]) -> Table {
     let mut table = table(&[
         "rule",
+        "sets it scores",
         "regret: drawdown",
         "changed",
         "divergence",
@@ -461,4 +480,34 @@ fn cost_targets(fares: &[Fares]) -> Vec<Judged> {
             rho >= CORRELATION,
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{scores, trials};
+    use super::*;
+
+    #[test]
+    fn a_rule_without_a_score_counts_as_the_random_one_there() {
+        let divergences = [Some(0.75), Some(0.25), Some(0.5)];
+        let trials = [0, 1].map(|seed| trials(seed, &divergences)).concat();
+        let scores = [
+            scores(0, "similarity_cka", &[Some(3.0), Some(2.0), Some(1.0)]),
+            scores(1, "similarity_cka", &[None; 3]),
+        ];
+        let (oracles, _) = Oracle::all(&trials, &scores, &[]);
+        let fares = fares(&oracles.iter().collect::<Vec<_>>());
+        // A rule that scores no layer of any set is left out.
+        let names: Vec<&str> = fares.iter().map(|fares| fares.name.as_str()).collect();
+        assert_eq!(names, [RANDOM, "similarity_cka"]);
+        let [random, rule] = [&fares[0], &fares[1]];
+        // The random rule counts every set once, by the mean over its layers.
+        assert_eq!(random.regrets[&Harm::Divergence], [0.25, 0.25]);
+        assert_eq!(rule.regrets[&Harm::Divergence], [0.5, 0.25]);
+        assert_eq!([random.opinions, rule.opinions], [0, 1]);
+        assert_eq!(random.spearman, [0.0, 0.0]);
+        assert_eq!(rule.spearman, [-0.5, 0.0]);
+        assert_eq!(random.cost, [0.0, 0.0]);
+        assert_eq!(rule.cost, [0.5, 0.5]);
+    }
 }

@@ -16,6 +16,9 @@ use crate::targets::measure::Bench;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Scores {
     pub(super) set: SetKey,
+    /// The build that made them, where the record says so.
+    #[serde(default)]
+    pub(super) build: Option<String>,
     /// Indices of the scored layers.
     pub(super) layers: Vec<usize>,
     /// Per heuristic, in the order of `layers`.
@@ -38,6 +41,7 @@ pub(super) fn score(
     guard: &Dataset,
     key: &SetKey,
     points: &Dataset,
+    build: &str,
 ) -> miette::Result<Scores> {
     let set = RepairSet::argmax(points, bench.margin).into_diagnostic()?;
     let clean = counterparts(bench, points)?;
@@ -61,10 +65,11 @@ pub(super) fn score(
     };
     Ok(Scores {
         set: key.clone(),
+        build: Some(build.to_owned()),
         layers: statistics.layers.iter().map(|l| l.layer.index).collect(),
         scores: ALL
             .iter()
-            .map(|h| (h.name().to_owned(), h.scores(&statistics)))
+            .map(|h| (h.name().to_owned(), finite(h.scores(&statistics))))
             .collect(),
         seconds: ALL
             .iter()
@@ -78,6 +83,14 @@ pub(super) fn score(
             .map(|(phase, seconds)| (format!("{phase:?}"), *seconds))
             .collect(),
     })
+}
+
+/// JSON holds no infinite number: what is not finite is no score, in this run as in a resumed one.
+fn finite(mut scores: Vec<Option<f64>>) -> Vec<Option<f64>> {
+    for score in &mut scores {
+        *score = score.filter(|score| score.is_finite());
+    }
+    scores
 }
 
 /// The clean versions of corrupted points, where the bench holds out the same images.
@@ -101,5 +114,26 @@ fn counterparts(bench: &Bench, points: &Dataset) -> miette::Result<Option<Datase
             .into_diagnostic()
             .map(Some),
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_are_the_same_when_they_are_read_again() {
+        let scores = finite(vec![
+            Some(f64::NEG_INFINITY),
+            None,
+            Some(f64::NAN),
+            Some(2.5),
+        ]);
+        let text = serde_json::to_string(&scores).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Vec<Option<f64>>>(&text).unwrap(),
+            scores
+        );
+        assert_eq!(scores, [None, None, None, Some(2.5)]);
     }
 }

@@ -1,6 +1,6 @@
 //! Lines of JSON that a study appends to, so that it goes on where it was stopped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,8 @@ use hub::Checksum;
 use miette::{Context, IntoDiagnostic, miette};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::files::write_atomically;
 
 /// What results depend on. Those of other settings are not mixed with them.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -50,8 +52,7 @@ impl Settings {
         std::fs::create_dir_all(folder)
             .into_diagnostic()
             .wrap_err_with(what)?;
-        let text = serde_json::to_string_pretty(self).into_diagnostic()?;
-        write(&path, &text).wrap_err_with(what)
+        write_atomically(&path, serde_json::to_string_pretty(self).into_diagnostic()?)
     }
 }
 
@@ -62,10 +63,23 @@ pub(super) fn build() -> miette::Result<String> {
     Ok(Checksum::of(&bytes).to_string().chars().take(12).collect())
 }
 
-fn write(path: &Path, text: &str) -> miette::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, text).into_diagnostic()?;
-    std::fs::rename(&temporary, path).into_diagnostic()
+/// Makes this process the only one that writes into a folder of results, for as long as the file
+/// is open: opening a [`Store`] drops what another process appends meanwhile.
+pub(super) fn lock(folder: &Path) -> miette::Result<File> {
+    let path = folder.join("lock");
+    let what = || format!("lock {}", path.display());
+    std::fs::create_dir_all(folder)
+        .into_diagnostic()
+        .wrap_err_with(what)?;
+    let file = File::create(&path).into_diagnostic().wrap_err_with(what)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(miette!(
+            "another process writes its results into {}; let it end, or name another folder with --store",
+            folder.display()
+        )),
+        Err(TryLockError::Error(error)) => Err(error).into_diagnostic().wrap_err_with(what),
+    }
 }
 
 /// A file of records.
@@ -112,7 +126,7 @@ impl<T: Serialize + DeserializeOwned> Store<T> {
             text += &serde_json::to_string(record).into_diagnostic()?;
             text.push('\n');
         }
-        write(&self.path, &text)
+        write_atomically(&self.path, text)
     }
 
     /// Adds a record, on disk first.
@@ -145,6 +159,20 @@ mod tests {
         assert_eq!(store.records, [7]);
         store.push(9).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "7\n9\n");
+    }
+
+    #[test]
+    fn a_folder_of_results_has_one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("deep");
+        let held = lock(&store).unwrap();
+        let error = lock(&store).unwrap_err().to_string();
+        assert!(
+            error.contains("another process") && error.contains("deep"),
+            "{error}"
+        );
+        drop(held);
+        lock(&store).unwrap();
     }
 
     #[test]
