@@ -7,8 +7,8 @@ use data::{Dataset, ExampleId};
 use network::{Checkpoint, DeviceChoice, Layer, LayerKind, Network, Precision, Target, Value};
 use repair::{
     Behind, Change, GuardMoments, Method, Objective, Options, Outcome, PointTarget, Problem,
-    Protection, Repair, RepairSet, Selection, Suffix, choose_margin, classify, repair, supported,
-    verify,
+    Protection, Repair, RepairError, RepairSet, Selection, Suffix, choose_margin, classify, repair,
+    supported, verify,
 };
 
 fn load(checkpoint: &Checkpoint) -> Network {
@@ -112,6 +112,16 @@ impl Subject {
         options: &Options,
         start: Option<&Change>,
     ) -> Outcome {
+        self.try_from(layers, set, options, start).unwrap()
+    }
+
+    fn try_from(
+        &self,
+        layers: &[Layer],
+        set: &RepairSet,
+        options: &Options,
+        start: Option<&Change>,
+    ) -> Result<Outcome, RepairError> {
         let moments = self.moments(layers);
         let problem = Problem {
             network: &self.network,
@@ -121,7 +131,7 @@ impl Subject {
             guard: Some(&moments),
             start,
         };
-        repair(&problem, options).unwrap()
+        repair(&problem, options)
     }
 }
 
@@ -428,16 +438,8 @@ fn a_start_that_changed_other_layers_or_is_meant_for_a_frozen_repair_is_refused(
     let layers = std::slice::from_ref(subject.network.layer("features.12.squeeze").unwrap());
     let set = RepairSet::argmax(&subject.wrong(1), 0.1).unwrap();
     let refusal = |start: &Change, options: &Options| {
-        let moments = subject.moments(layers);
-        let problem = Problem {
-            network: &subject.network,
-            checkpoint: &subject.checkpoint,
-            layers,
-            set: &set,
-            guard: Some(&moments),
-            start: Some(start),
-        };
-        repair(&problem, options).unwrap_err().to_string()
+        let refused = subject.try_from(layers, &set, options, Some(start));
+        refused.unwrap_err().to_string()
     };
     // In front of the layer, where values are computed once, without it.
     let mut foreign = Change::default();
@@ -483,16 +485,8 @@ fn zeros_stay_zeros_if_asked() {
     let weight = free.checkpoint.tensor(&layer.weight).unwrap();
     assert!(weight.iter().step_by(2).any(|&w| w != 0.0));
     // What moved them is no place to start from.
-    let moments = subject.moments(layers);
-    let problem = Problem {
-        network: &subject.network,
-        checkpoint: &subject.checkpoint,
-        layers,
-        set: &set,
-        guard: Some(&moments),
-        start: Some(&free.change),
-    };
-    let said = repair(&problem, &options).unwrap_err().to_string();
+    let refused = subject.try_from(layers, &set, &options, Some(&free.change));
+    let said = refused.unwrap_err().to_string();
     assert!(said.contains("keeps weights that are zero"), "{said}");
     let again = subject.repair_from(layers, &set, &options, Some(&found.change));
     check(&subject, layers, &set, &repaired(again));
