@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use data::Dataset;
+use data::{Dataset, spread};
 use network::{Layer, Network};
 use repair::{Behind, Options, Outcome, Problem, Repair, repair};
 
@@ -192,22 +192,4 @@ impl Trial {
 pub(crate) fn loaded(original: &Network, repair: &Repair) -> Result<Network, HeuristicError> {
     let (device, precision) = (original.device(), original.precision());
     Ok(Network::load(&repair.checkpoint, device, precision)?)
-}
-
-/// At most `count` of `all` positions, spread evenly.
-pub(crate) fn spread(all: usize, count: usize) -> Vec<usize> {
-    let count = count.min(all);
-    (0..count).map(|i| i * all / count).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_are_spread_and_none_is_taken_twice() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(3, 8), [0, 1, 2]);
-        assert!(spread(0, 8).is_empty());
-    }
 }

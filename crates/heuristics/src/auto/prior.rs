@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use data::Dataset;
+use data::{Dataset, spread};
 use repair::{DAMPING, GuardMoments, RepairSet};
 
 use crate::HeuristicError;
 use crate::auto::Question;
-use crate::probe::spread;
 use crate::scores::pick;
 use crate::statistics::{Statistics, Subject};
 
