@@ -93,7 +93,15 @@ impl<'a> Probe<'a> {
     /// # Errors
     /// As [`Probe::new`].
     pub fn compare(&self, network: &Network) -> Result<Vec<Effect>, HeuristicError> {
-        Effect::of_each(&self.before, &self.behind.outputs(network)?, self.labels)
+        let [mut before, mut after] = [self.before.clone(), self.behind.outputs(network)?];
+        if network.ends_in_softmax() {
+            for y in before.iter_mut().chain(&mut after) {
+                // Logarithms of probabilities are logits of the same distribution. A clamp
+                // keeps what is no number.
+                *y = y.clamp(f64::MIN_POSITIVE, f64::INFINITY).ln();
+            }
+        }
+        Effect::of_each(&before, &after, self.labels)
     }
 }
 

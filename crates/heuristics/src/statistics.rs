@@ -145,7 +145,8 @@ pub struct FirstOrderStatistics {
     /// ½‖Δ‖² in the damped metric, the objective of the specification rows alone,
     /// with the penalty of the slightly elastic rows.
     pub cost: f64,
-    /// The median over the points of the cost of the tightest row of one alone.
+    /// The median over the points (of an even number the upper) of the cost of the tightest row of
+    /// one alone.
     pub typical_cost: f64,
     /// E‖Δy‖² on the guard set, to first order: tr(G Δ A Δᵀ), undamped.
     pub guard_change: f64,

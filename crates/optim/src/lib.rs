@@ -54,8 +54,8 @@
 //!
 //! What there is not: equality rows, other quadratic terms than the identity (put the metric
 //! into the inputs and sensitivities), integer variables. The kernel matrix of the active rows
-//! is dense, so a few thousand of them are the practical limit. Everything runs on one thread,
-//! and the same problem gives the same bits.
+//! is dense, so a few thousand of them are the practical limit. Everything but the factor of a
+//! given kernel matrix runs on one thread, and the same problem gives the same bits.
 
 mod active_set;
 pub mod constraints;

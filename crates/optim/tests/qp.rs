@@ -3,9 +3,10 @@
 mod common;
 
 use common::{Recipe, Reference, assert_close, assert_proves, worst_violation, written_out};
+use faer::Mat;
 use optim::{
     Constraints, Inputs, Limits, ListedRows, Master, MasterOutcome, OptimError, Row, RowOptimum,
-    RowSolution, Shape, solve_rows,
+    RowSolution, Shape, solve_kernel, solve_rows,
 };
 use proptest::prelude::*;
 
@@ -300,6 +301,45 @@ fn the_same_problem_gives_the_same_bits() {
     let (first, second) = (optimum(&recipe.draw(5)), optimum(&recipe.draw(5)));
     assert_eq!(first.x, second.x);
     assert_eq!(first.multipliers, second.multipliers);
+}
+
+#[test]
+fn a_kernel_matrix_gives_the_optimum_of_its_rows_with_the_same_bits_on_any_number_of_threads() {
+    let recipe = Recipe {
+        shape: Shape {
+            outputs: 20,
+            inputs: 30,
+            tail: 0,
+        },
+        points: 20,
+        rows_per_point: 15,
+        // More than one block of the factorisation; soft, so that the kernel is regular.
+        softness: 1e-3,
+        ..Recipe::default()
+    };
+    let problem = recipe.draw(3);
+    let (shape, inputs, rows) = (problem.shape(), problem.inputs(), problem.rows());
+    let dense: Vec<Vec<f64>> = rows.iter().map(|row| row.dense(&shape, inputs)).collect();
+    let kernel = Mat::from_fn(rows.len(), rows.len(), |i, j| {
+        let product: f64 = dense[i].iter().zip(&dense[j]).map(|(a, b)| a * b).sum();
+        product + if i == j { rows[i].softness } else { 0.0 }
+    });
+    let rhs: Vec<f64> = rows.iter().map(|row| row.rhs).collect();
+    let multipliers = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let limits = Limits::default();
+        let solve = || solve_kernel(kernel.clone(), &rhs, &limits).unwrap();
+        match pool.unwrap().install(solve) {
+            RowSolution::Optimal(optimum) => optimum.multipliers,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (one, three) = (multipliers(1), multipliers(3));
+    assert_eq!(one, three);
+    let expected = optimum(&problem).multipliers;
+    for (a, b) in one.iter().zip(expected) {
+        assert_close(*a, b, 1e-7);
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@
 //!
 //! Norms are kept, and a trust term on the movement at the repair points is diagonal.
 
+use std::ops::Range;
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
 use rayon::prelude::*;
@@ -22,6 +24,8 @@ use crate::{Change, RepairError};
 
 /// Share of the largest singular value squared below which a direction is dropped.
 const RANK_TOLERANCE: f64 = 1e-12;
+/// Points whose features are added up together at least, so that every thread has one.
+const LEAST_CHUNK: usize = 8;
 
 /// The coordinates of one edited layer.
 #[derive(Clone, Debug)]
@@ -41,18 +45,19 @@ struct Basis {
 }
 
 impl Coordinates {
-    /// The coordinates of a layer, given its features at every repair point. `complete` keeps
-    /// directions that no feature uses yet.
+    /// The coordinates of a layer, given its features at each of `points` repair points.
+    /// `complete` keeps directions that no feature uses yet.
     ///
     /// # Errors
     /// [`RepairError::Metric`] when eigenvalues do not converge.
     pub(crate) fn new(
         affine: &Affine,
         metric: &Block,
-        features: impl IndexedParallelIterator<Item = Result<Features, RepairError>>,
+        points: usize,
+        features: impl Fn(usize) -> Result<Features, RepairError> + Sync,
         complete: bool,
     ) -> Result<Self, RepairError> {
-        let gathered = Gathered::collect(affine, metric, features)?;
+        let gathered = Gathered::collect(affine, metric, points, features)?;
         let groups = (0..affine.groups())
             .into_par_iter()
             .map(|group| gathered.basis(affine, metric, group, complete))
@@ -343,51 +348,53 @@ impl Gathered {
     fn collect(
         affine: &Affine,
         metric: &Block,
-        features: impl IndexedParallelIterator<Item = Result<Features, RepairError>>,
+        points: usize,
+        features: impl Fn(usize) -> Result<Features, RepairError> + Sync,
     ) -> Result<Self, RepairError> {
         let (groups, width) = (affine.groups(), affine.width());
-        let points = features.len();
-        let whitened = |features: Features, group: usize| {
-            let rows = features.group(group);
-            let mut values: Vec<f64> = rows
-                .row_iter()
-                .flat_map(|row| row.iter())
-                .copied()
-                .collect();
-            metric.whiten_inputs(group, &mut values);
-            values
+        // The whitened features of a point, a list of rows per group.
+        let whitened = |point: usize| -> Result<Vec<Vec<f64>>, RepairError> {
+            let features = features(point)?;
+            let of_group = |group| {
+                let rows = features.group(group);
+                let mut values: Vec<f64> = rows
+                    .row_iter()
+                    .flat_map(|row| row.iter())
+                    .copied()
+                    .collect();
+                metric.whiten_inputs(group, &mut values);
+                values
+            };
+            Ok((0..groups).map(of_group).collect())
         };
-        if groups == 1 && points <= width {
-            let rows: Vec<Vec<f64>> = features
-                .map(|features| Ok(whitened(features?, 0)))
-                .collect::<Result<_, RepairError>>()?;
-            let rows = rows.concat();
-            if rows.len() / width.max(1) <= width {
-                return Ok(Self::Rows(rows));
-            }
-            let mut sum = Mat::zeros(width, width);
-            add_moment(&mut sum, &rows, Par::rayon(0));
-            return Ok(Self::Moments(vec![sum]));
+        let gather = |points: Range<usize>| -> Result<Vec<Vec<Vec<f64>>>, RepairError> {
+            points.into_par_iter().map(whitened).collect()
+        };
+        let rows_of = |gathered: &[Vec<Vec<f64>>], group: usize| -> Vec<f64> {
+            let rows = gathered.iter().flat_map(|point| &point[group]);
+            rows.copied().collect()
+        };
+        let mut gathered = gather(0..points.min(1))?;
+        let positions = rows_of(&gathered, 0).len() / width.max(1);
+        if groups == 1 && points * positions <= width {
+            gathered.extend(gather(gathered.len()..points)?);
+            return Ok(Self::Rows(rows_of(&gathered, 0)));
         }
-        let zeros = || vec![Mat::<f64>::zeros(width, width); groups];
-        let sums = features
-            .map(|features| {
-                let features = features?;
-                let mut sums = zeros();
-                for (group, sum) in sums.iter_mut().enumerate() {
-                    add_moment(sum, &whitened(features.clone(), group), Par::Seq);
-                }
-                Ok(sums)
-            })
-            .collect::<Result<Vec<_>, RepairError>>()?;
-        // Added in the order of the points, so that every run gives the same bits.
-        let total = sums.into_iter().fold(zeros(), |mut total, sums| {
-            for (total, sum) in total.iter_mut().zip(sums) {
-                *total += sum;
-            }
-            total
-        });
-        Ok(Self::Moments(total))
+        // Chunk after chunk, so that few rows are held at once; in the order of the points, so
+        // that every run gives the same bits.
+        let chunk = (width / positions.max(1)).max(LEAST_CHUNK);
+        let par = if groups == 1 { Par::rayon(0) } else { Par::Seq };
+        let mut sums = vec![Mat::<f64>::zeros(width, width); groups];
+        let mut next = gathered.len();
+        while !gathered.is_empty() {
+            sums.par_iter_mut().enumerate().for_each(|(group, sum)| {
+                add_moment(sum, &rows_of(&gathered, group), par);
+            });
+            let end = (next + chunk).min(points);
+            gathered = gather(next..end)?;
+            next = end;
+        }
+        Ok(Self::Moments(sums))
     }
 
     fn basis(
@@ -481,12 +488,26 @@ mod tests {
         (affine, moments, features)
     }
 
+    /// A moment with the damping 0.1 of both factors.
+    fn damped(moment: &Mat<f64>) -> Mat<f64> {
+        let n = moment.nrows();
+        let mean = (0..n).map(|i| moment[(i, i)]).sum::<f64>() / n as f64;
+        let damping = 0.1_f64.sqrt() * mean;
+        Mat::from_fn(n, n, |i, j| {
+            moment[(i, j)] + if i == j { damping } else { 0.0 }
+        })
+    }
+
+    fn of_points(affine: &Affine, metric: &Metric, features: &[Features]) -> Coordinates {
+        let point = |point: usize| Ok(features[point].clone());
+        Coordinates::new(affine, &metric.blocks()[0], features.len(), point, false).unwrap()
+    }
+
     #[test]
     fn rows_and_changes_have_the_inner_products_of_the_tensors() {
         let (affine, moments, features) = fixture();
         let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
-        let all = features.clone().into_par_iter().map(Ok);
-        let coordinates = Coordinates::new(&affine, &metric.blocks()[0], all, false).unwrap();
+        let coordinates = of_points(&affine, &metric, &features);
         let x = wave(coordinates.len(), 0.5);
         let change = coordinates.change(&x);
         let delta = wave(28, 1.5);
@@ -519,24 +540,55 @@ mod tests {
     }
 
     #[test]
+    fn movement_at_the_points_is_diagonal_however_many_chunks_they_make() {
+        let (affine, moments, few) = fixture();
+        let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
+        // One list that fits in rows, and one of several chunks.
+        let single = affine.features(&wave(5, 0.0), &[1, 5]).unwrap();
+        let many = few
+            .iter()
+            .cycle()
+            .take(4 * LEAST_CHUNK + 3)
+            .cloned()
+            .collect();
+        for features in [vec![single], many] {
+            let coordinates = of_points(&affine, &metric, &features);
+            let x = wave(coordinates.len(), 0.7);
+            let squares = &coordinates.groups[0].squares;
+            let weighted = x
+                .chunks(squares.len())
+                .flatten()
+                .zip(squares.iter().cycle());
+            let expected: f64 = weighted.map(|(x, square)| square * x * x).sum();
+            // φᵀ Δᵀ G Δ φ, from the change itself.
+            let (p, width) = (affine.group_outputs(), affine.width());
+            let matrix = affine.matrix(&coordinates.change(&x));
+            let delta = MatRef::from_row_major_slice(&matrix, p, width);
+            let outputs = damped(&moments.layer(affine.layer()).unwrap().groups[0].outputs);
+            let of_point = |features: &Features| -> f64 {
+                let moved = features.group(0) * delta.transpose();
+                let weighed = &moved * &outputs;
+                let rows = moved.row_iter().zip(weighed.row_iter());
+                rows.map(|(a, b)| a * b.transpose()).sum()
+            };
+            let found: f64 = features.iter().map(of_point).sum();
+            assert!(
+                (found - expected).abs() < 1e-9 * expected,
+                "{found}, {expected}"
+            );
+        }
+    }
+
+    #[test]
     fn the_norm_is_the_damped_guard_metric_and_coordinates_come_back() {
         let (affine, moments, features) = fixture();
         let metric = Metric::guarded(std::slice::from_ref(&affine), &moments, 0.1).unwrap();
-        let all = features.into_par_iter().map(Ok);
-        let coordinates = Coordinates::new(&affine, &metric.blocks()[0], all, false).unwrap();
+        let coordinates = of_points(&affine, &metric, &features);
         let x = wave(coordinates.len(), 2.5);
         let change = coordinates.change(&x);
         let back = coordinates.of_change(&change);
         assert!(x.iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-9));
         let group = &moments.layer(affine.layer()).unwrap().groups[0];
-        let damped = |moment: &Mat<f64>| {
-            let n = moment.nrows();
-            let mean = (0..n).map(|i| moment[(i, i)]).sum::<f64>() / n as f64;
-            let damping = 0.1_f64.sqrt() * mean;
-            Mat::from_fn(n, n, |i, j| {
-                moment[(i, j)] + if i == j { damping } else { 0.0 }
-            })
-        };
         let (p, width) = (affine.group_outputs(), affine.width());
         let matrix = affine.matrix(&change);
         let delta = MatRef::from_row_major_slice(&matrix, p, width);

@@ -110,6 +110,8 @@ pub enum StopReason {
         /// The worst slack after rounding.
         worst_slack: f64,
     },
+    /// The specifications contradict each other by less than rounding can tell.
+    Undecided,
     /// A repaired weight exceeds the largest number of its dtype.
     Overflow,
     /// The solver gave up.
@@ -125,6 +127,7 @@ impl StopReason {
             Self::Rounds { .. } => "rounds",
             Self::NoLinearPiece(_) => "no linear piece",
             Self::Rounding { .. } => "rounding",
+            Self::Undecided => "undecided",
             Self::Overflow => "overflow",
             Self::Solver(_) => "solver",
         }
@@ -158,6 +161,9 @@ impl fmt::Display for StopReason {
             Self::Rounding { worst_slack } => {
                 write!(f, "rounding leaves a slack of {worst_slack:.2e}")
             }
+            Self::Undecided => f.write_str(
+                "undecided: the points contradict each other by less than rounding can tell",
+            ),
             Self::Overflow => f.write_str("a repaired weight exceeds its dtype"),
             Self::Solver(message) => write!(f, "solver: {message}"),
         }

@@ -184,8 +184,7 @@ impl<'a> Run<'a> {
         }
         let candidate = match self.candidate(exact)? {
             Ok(candidate) => candidate,
-            // It contradicts itself by less than can be told.
-            Err(Outcome::Infeasible(_)) => return Ok(self.lost_in_rounding(None)),
+            Err(Outcome::Infeasible(_)) => return Ok(unfinished(StopReason::Undecided, None)),
             Err(outcome) => return Ok(outcome),
         };
         Ok(match self.judge(candidate)? {

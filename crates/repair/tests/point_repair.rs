@@ -324,6 +324,20 @@ fn what_conflicts_only_because_of_the_safety_is_no_conflict() {
 }
 
 #[test]
+fn a_conflict_smaller_than_rounding_can_tell_is_undecided() {
+    let fixture = Fixture::random(&[2, 2], Activation::Relu, 0);
+    let set = window(0.5, -1.9e-7);
+    match fixture.repair(0, &set, &frozen(Objective::L2)).unwrap() {
+        Outcome::Unknown(unfinished) => assert_eq!(unfinished.reason, StopReason::Undecided),
+        outcome => panic!("{outcome:?}"),
+    }
+    // A larger one is a conflict.
+    let set = window(0.5, -1e-2);
+    let outcome = fixture.repair(0, &set, &frozen(Objective::L2)).unwrap();
+    assert!(matches!(outcome, Outcome::Infeasible(_)));
+}
+
+#[test]
 fn what_only_sixteen_bits_cannot_hold_is_no_conflict() {
     let fixture = Fixture::random(&[2, 2], Activation::Relu, 0).in_bf16();
     for least in [0.3, 0.5, 0.7, 0.9, 40.0] {

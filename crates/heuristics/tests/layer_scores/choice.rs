@@ -2,29 +2,18 @@
 
 use std::time::Duration;
 
-use data::{Dataset, ExampleId};
+use data::Dataset;
 use heuristics::{Choice, Combination, HeuristicError, Probe, Question, WORTH, auto};
 use network::{Activation, mlp};
 use repair::{Method, Options};
 
-use crate::fixture::{Fixture, numbers, scores};
+use crate::fixture::{Fixture, dataset, numbers, scores};
 
 const LABELS: [usize; 3] = [0, 2, 1];
 
 fn fixture(activation: Activation) -> Fixture {
     let checkpoint = mlp::random(&[4, 24, 16, 3], activation, 5).unwrap();
     Fixture::new(checkpoint, &numbers(3 * 4, 9), &LABELS)
-}
-
-fn dataset(inputs: Vec<f32>, labels: Vec<usize>) -> Dataset {
-    let ids = (0..labels.len() as u32).map(|i| ExampleId::clean("drawn", i));
-    Dataset {
-        shape: vec![4],
-        ids: ids.collect(),
-        inputs,
-        labels,
-        classes: 3,
-    }
 }
 
 /// A prior of one heuristic.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use data::Dataset;
+use data::{Dataset, ExampleId};
 use heuristics::{HeuristicError, MEASURED, Phase, Statistics, Subject, by_name};
 use network::{Checkpoint, DeviceChoice, Network, Precision};
 use repair::{DAMPING, GuardMoments, RepairSet};
@@ -150,5 +150,17 @@ pub(crate) fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
             (a - b).abs() <= tolerance * b.abs().max(1.0),
             "{got:?}, expected {expected:?}"
         );
+    }
+}
+
+/// Drawn examples of three classes.
+pub(crate) fn dataset(inputs: Vec<f32>, labels: Vec<usize>) -> Dataset {
+    let ids = (0..labels.len() as u32).map(|i| ExampleId::clean("drawn", i));
+    Dataset {
+        shape: vec![inputs.len() / labels.len()],
+        ids: ids.collect(),
+        inputs,
+        labels,
+        classes: 3,
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use network::{Activation, Checkpoint, Network, mlp};
+use heuristics::Probe;
+use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp};
 
-use crate::fixture::{Fixture, assert_close, known, numbers, scaled, scores};
+use crate::fixture::{Fixture, assert_close, dataset, known, numbers, scaled, scores};
 
 const LABELS: [usize; 5] = [0, 2, 1, 1, 0];
 
@@ -62,32 +63,46 @@ fn the_gradient_norm_is_that_of_finite_differences_of_the_cross_entropy() {
         .for_each(|(a, b)| assert!((a / b - 1.0).abs() < 1e-6, "{got:?}, expected {expected:?}"));
 }
 
-#[test]
-fn a_softmax_at_the_end_leaves_the_gradient_of_the_cross_entropy_alone() {
-    let logits = fixture(&[3, 4, 3], Activation::Tanh);
-    let tensors: Vec<_> = logits
-        .checkpoint
-        .names()
-        .map(|name| {
-            let numbers = logits
-                .checkpoint
-                .tensor(name)
-                .unwrap()
-                .iter()
-                .map(|&x| x as f32)
-                .collect();
-            (
-                name.to_owned(),
-                logits.checkpoint.shape(name).unwrap().to_vec(),
-                numbers,
-            )
-        })
-        .collect();
+/// A tanh network that gives probabilities.
+fn with_softmax(logits: &Checkpoint) -> Checkpoint {
+    let tensor = |name: &str| {
+        let numbers = logits.tensor(name).unwrap();
+        let numbers = numbers.iter().map(|&x| x as f32).collect();
+        let shape = logits.shape(name).unwrap().to_vec();
+        (name.to_owned(), shape, numbers)
+    };
+    let tensors: Vec<_> = logits.names().map(tensor).collect();
     let metadata = BTreeMap::from([
         ("activation".into(), "tanh".into()),
         ("output".into(), "softmax".into()),
     ]);
-    let checkpoint = Checkpoint::from_f32(&tensors, &metadata, "test").unwrap();
+    Checkpoint::from_f32(&tensors, &metadata, "test").unwrap()
+}
+
+#[test]
+fn a_softmax_at_the_end_leaves_the_divergence_of_the_distributions() {
+    let layers = [3, 4, 3];
+    let [before, after] = [3, 4].map(|seed| mlp::random(&layers, Activation::Tanh, seed).unwrap());
+    let set = dataset(numbers(5 * 3, 1), vec![0, 1, 2, 0, 1]);
+    let load = |checkpoint: &Checkpoint| {
+        let device = DeviceChoice::Flex.open().unwrap();
+        Network::load(checkpoint, &device, Precision::F64).unwrap()
+    };
+    let effects = |before: &Checkpoint, after: &Checkpoint| {
+        let probe = Probe::new(&load(before), &set).unwrap();
+        probe.effects(&load(after)).unwrap()
+    };
+    let logits = effects(&before, &after);
+    let probabilities = effects(&with_softmax(&before), &with_softmax(&after));
+    assert!(logits.divergence > 1e-3);
+    assert!((probabilities.divergence / logits.divergence - 1.0).abs() < 1e-9);
+    assert_eq!(probabilities.drawdown, logits.drawdown);
+}
+
+#[test]
+fn a_softmax_at_the_end_leaves_the_gradient_of_the_cross_entropy_alone() {
+    let logits = fixture(&[3, 4, 3], Activation::Tanh);
+    let checkpoint = with_softmax(&logits.checkpoint);
     let mut probabilities = Fixture::new(checkpoint, &logits.set.inputs, &LABELS);
     for inequality in probabilities.set.points.iter_mut().flatten() {
         inequality.bound = 0.1;

@@ -87,7 +87,7 @@ pub(crate) struct Linearised<'a> {
 pub(crate) struct Settings<'a> {
     /// How far beyond its bound each inequality is pushed.
     pub(crate) safety: f64,
-    /// Bytes that rows may take.
+    /// Bytes that rows and sensitivities may take.
     pub(crate) max_memory: usize,
     /// Weights that are zero stay zero.
     pub(crate) keep_zeros: bool,
@@ -287,11 +287,8 @@ fn coordinates(
         .zip(metric.blocks())
         .enumerate()
         .map(|(index, (affine, metric))| {
-            let features = (0..suffix.points()).into_par_iter().map(|point| {
-                let mut features = suffix.features(&state, point)?;
-                Ok(features.swap_remove(index))
-            });
-            Coordinates::new(affine, metric, features, edited > 1)
+            let features = |point| Ok(suffix.features(&state, point)?.swap_remove(index));
+            Coordinates::new(affine, metric, suffix.points(), features, edited > 1)
         })
         .collect()
 }

@@ -13,8 +13,8 @@ use crate::coordinates::Prepared;
 use crate::suffix::{PointTarget, State};
 use crate::written::{self, WrittenRow};
 
-/// Numbers of sensitivities that are held at once.
-const NUMBERS: usize = 1 << 25;
+/// Share of the memory that the sensitivities of one pass may take.
+const SENSITIVITY_SHARE: f64 = 1.0 / 16.0;
 
 /// Linearised rows `a_r · x >= rhs_r`.
 pub(crate) struct Rows {
@@ -51,8 +51,9 @@ impl Linearised<'_> {
                 },
             }
         };
-        let numbers = self.suffix.sensitivity_numbers(&at.state).max(1);
-        let chunk = (NUMBERS / numbers).clamp(8, 2048);
+        let numbers = 8 * self.suffix.sensitivity_numbers(&at.state).max(1);
+        let chunk = SENSITIVITY_SHARE * self.max_memory as f64 / numbers as f64;
+        let chunk = (chunk as usize).clamp(1, 2048);
         let (mut outer, mut written) = (Vec::new(), Vec::new());
         let raised = self.raised(&ids);
         let outputs: Vec<(usize, usize)> = raised.iter().map(|r| (r.0, r.1)).collect();
