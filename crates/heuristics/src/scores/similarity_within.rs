@@ -9,6 +9,6 @@ pub(super) const HEURISTIC: LayerHeuristic = LayerHeuristic {
     name: "similarity_within",
     formula: "mean cosine over pairs of repair points with one label",
     source: "within-class variability of Papyan, Han & Donoho, PNAS 2020",
-    phases: &[Phase::Similarity],
+    phases: &[Phase::Activations, Phase::Similarity],
     rule: Rule::Layer(|layer| layer.within_class_similarity),
 };
