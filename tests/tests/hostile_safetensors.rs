@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use network::{Checkpoint, DeviceChoice, Network, Precision};
+use network::{DeviceChoice, Model, Network, Precision};
 use workspace_tests::{hostile, stems, with_causes};
 
 /// Loads a file of the folder as a network, or says why not.
 fn load(name: &str) -> Result<Network, String> {
     let path = hostile("safetensors").join(format!("{name}.safetensors"));
     let device = DeviceChoice::Flex.open().unwrap();
-    let checkpoint = Checkpoint::read(&path).map_err(|error| with_causes(&error))?;
+    let checkpoint = Model::open(&path).map_err(|error| with_causes(&error))?;
     Network::load(&checkpoint, &device, Precision::F64).map_err(|error| with_causes(&error))
 }
 

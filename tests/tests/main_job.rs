@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use data::{Corruption, Dataset, mnist};
-use network::Checkpoint;
+use network::Model;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use workspace_tests::{Row, complaint, experiments, number, repository, rows, small_plan};
@@ -116,7 +116,7 @@ struct Perceptron(Vec<(Vec<f64>, Vec<f64>)>);
 
 impl Perceptron {
     fn new(bytes: &[u8]) -> Self {
-        let checkpoint = Checkpoint::from_bytes(bytes.to_vec(), "kept network").unwrap();
+        let checkpoint = Model::from_bytes(bytes.to_vec(), "kept network").unwrap();
         let tensor =
             |layer: &str, part: &str| checkpoint.tensor(&format!("{layer}.{part}")).unwrap();
         Self(

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use network::{Checkpoint, DeviceChoice, Network, Precision};
+use network::{DeviceChoice, Model, Network, Precision};
 use workspace_tests::{Row, complaint, experiments, rows, small_plan};
 
 /// How long the killed run may take to its second trial: far longer than it needs.
@@ -136,7 +136,7 @@ fn assert_complete(out: &Path) {
     assert_eq!(kept.keys().cloned().collect::<Vec<_>>(), repaired);
     let device = DeviceChoice::Flex.open().unwrap();
     for (name, bytes) in kept {
-        let checkpoint = Checkpoint::from_bytes(bytes, &name.display().to_string()).unwrap();
+        let checkpoint = Model::from_bytes(bytes, &name.display().to_string()).unwrap();
         Network::load(&checkpoint, &device, Precision::F64).unwrap();
     }
 }

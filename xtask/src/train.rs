@@ -15,7 +15,7 @@ use data::Dataset;
 use data::mnist::{self, Origin};
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Context, IntoDiagnostic, miette};
-use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, Value, mlp};
+use network::{Activation, DeviceChoice, Model, Network, Precision, Value, mlp};
 
 use crate::tidy::workspace_root;
 
@@ -194,11 +194,11 @@ fn accuracy(network: &Network, test: &Dataset) -> miette::Result<f64> {
 }
 
 fn checkpoint(
-    initial: &Checkpoint,
+    initial: &Model,
     network: &Network,
     args: &MnistMlp,
     accuracy: f64,
-) -> miette::Result<Checkpoint> {
+) -> miette::Result<Model> {
     let mut tensors = Vec::new();
     for spec in network.graph().parameters() {
         let numbers = network.tensor(&spec.name).into_diagnostic()?;
@@ -232,5 +232,5 @@ fn checkpoint(
             args.epochs
         ),
     );
-    Checkpoint::from_f32(&tensors, &metadata, "trained perceptron").into_diagnostic()
+    Model::from_f32(&tensors, &metadata, "trained perceptron").into_diagnostic()
 }

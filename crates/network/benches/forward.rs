@@ -18,12 +18,12 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use network::{Activation, Checkpoint, Device, DeviceChoice, Network, Precision, Value, mlp};
+use network::{Activation, Device, DeviceChoice, Model, Network, Precision, Value, mlp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 type Failure = Box<dyn Error>;
-type Source = fn() -> Result<Checkpoint, Failure>;
+type Source = fn() -> Result<Model, Failure>;
 
 /// Turns that each side takes.
 const TURNS: usize = 5;
@@ -72,11 +72,7 @@ fn main() -> Result<(), Failure> {
 }
 
 /// Measures and prints one network.
-fn table(
-    name: &str,
-    checkpoint: &Checkpoint,
-    mut torch: Option<&mut Torch>,
-) -> Result<(), Failure> {
+fn table(name: &str, checkpoint: &Model, mut torch: Option<&mut Torch>) -> Result<(), Failure> {
     let device = DeviceChoice::Flex.open()?;
     let begin = Instant::now();
     let network = Network::load(checkpoint, &device, Precision::F32)?;
@@ -182,7 +178,7 @@ impl Tensors {
         self.0.push((format!("{name}.bias"), shape[..1].to_vec()));
     }
 
-    fn checkpoint(self, origin: &str) -> Result<Checkpoint, Failure> {
+    fn checkpoint(self, origin: &str) -> Result<Model, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut filled = Vec::new();
         for (name, shape) in self.0 {
@@ -194,17 +190,17 @@ impl Tensors {
             );
             filled.push((name, shape, numbers));
         }
-        Ok(Checkpoint::from_f32(&filled, &BTreeMap::new(), origin)?)
+        Ok(Model::from_f32(&filled, &BTreeMap::new(), origin)?)
     }
 }
 
-fn perceptron() -> Result<Checkpoint, Failure> {
+fn perceptron() -> Result<Model, Failure> {
     let mut widths = vec![200; 11];
     (widths[0], widths[10]) = (784, 10);
     Ok(mlp::random(&widths, Activation::Relu, 0)?)
 }
 
-fn squeezenet() -> Result<Checkpoint, Failure> {
+fn squeezenet() -> Result<Model, Failure> {
     // Position, channels in, squeezed, and of each expansion.
     const FIRES: [(usize, [usize; 3]); 8] = [
         (3, [64, 16, 64]),
@@ -228,7 +224,7 @@ fn squeezenet() -> Result<Checkpoint, Failure> {
     tensors.checkpoint("random squeezenet 1.1")
 }
 
-fn mobilevit() -> Result<Checkpoint, Failure> {
+fn mobilevit() -> Result<Model, Failure> {
     let assets = std::env::var_os("INFORMED_REPAIR_ASSETS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets"),
         PathBuf::from,
@@ -237,10 +233,10 @@ fn mobilevit() -> Result<Checkpoint, Failure> {
     if !path.exists() {
         return Err(format!("there is no `{}`", path.display()).into());
     }
-    Ok(Checkpoint::read(&path)?)
+    Ok(Model::open(&path)?)
 }
 
-fn distilbert() -> Result<Checkpoint, Failure> {
+fn distilbert() -> Result<Model, Failure> {
     let (dim, hidden, depth) = (768, 3072, 6);
     let mut tensors = Tensors::default();
     let embeddings = "distilbert.embeddings";

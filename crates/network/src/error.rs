@@ -1,73 +1,14 @@
-//! What can go wrong with a network, its file or its device.
+//! What can go wrong with a network or its device.
 
-use std::path::PathBuf;
+use model::ModelError;
 
 /// Errors of this crate, grouped by cause.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// A file could not be read or written.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What was attempted: `read`, `write`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The bytes are no file of their format.
-    #[error("`{origin}` is not a valid {format} file: {reason}")]
-    Malformed {
-        /// File name or description of the bytes.
-        origin: String,
-        /// `safetensors`, `PyTorch`, `ONNX` or `JSON`.
-        format: &'static str,
-        /// What the parser found.
-        reason: String,
-    },
-    /// The files of a folder do not say which weights to read.
-    #[error("cannot tell the weights of the folder `{}`: {reason}", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What was looked for, and what is there.
-        reason: String,
-    },
-    /// The tensors are not those of the architecture.
-    #[error("`{origin}` does not fit the architecture: {}", complaints.join("; "))]
-    Mismatch {
-        /// File name or description of the bytes.
-        origin: String,
-        /// One sentence per missing, unused or misshapen tensor.
-        complaints: Vec<String>,
-    },
-    /// A tensor is stored in a type that a network cannot hold.
-    #[error("`{origin}`: tensor `{tensor}` has dtype {got}, expected {expected}")]
-    Dtype {
-        /// File name or description of the bytes.
-        origin: String,
-        /// The tensor.
-        tensor: String,
-        /// The dtypes that can be read here.
-        expected: &'static str,
-        /// Its dtype.
-        got: String,
-    },
-    /// A tensor holds NaN or an infinity.
-    #[error(
-        "`{origin}`: tensor `{tensor}` holds {value} at position {position}, expected finite numbers"
-    )]
-    NotFinite {
-        /// File name or description of the bytes.
-        origin: String,
-        /// The tensor.
-        tensor: String,
-        /// Position in row-major order.
-        position: usize,
-        /// The offending number.
-        value: f64,
-    },
-    /// A name that the checkpoint or the network lacks.
+    /// The model does not say what to compute, or its file is at fault.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A name that the network lacks.
     #[error("no {kind} named `{name}`; known: {}", known.join(", "))]
     Unknown {
         /// What was looked up: `tensor`, `layer`, `activation`, `device`.
@@ -96,14 +37,6 @@ pub enum NetworkError {
         word: f64,
         /// Number of words.
         rows: usize,
-    },
-    /// The architecture cannot be told from the checkpoint.
-    #[error("cannot tell the architecture of `{origin}`: {reason}")]
-    Architecture {
-        /// File name or description of the bytes.
-        origin: String,
-        /// Why.
-        reason: String,
     },
     /// A node has no linear piece at the given input.
     #[error(

@@ -5,12 +5,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::graph::{Layer, NodeId};
 use crate::network::Network;
-use crate::ops::{Op, attention, join, linear, patches, pool, softmax};
+use crate::ops::{
+    activation, attention, conv2d, elementwise, embedding, join, linear, norm, patches, pool,
+    rearrange, scaling, softmax,
+};
 use crate::pattern::no_piece;
 use crate::surrogate::{self, Surrogate};
-use crate::{NetworkError, Pattern, Value};
+use crate::{Layer, NetworkError, NodeId, Op, Pattern, Value};
 
 /// The values with which a run can be resumed at a layer: those of the nodes in
 /// front of it that it or a later node reads.
@@ -374,43 +376,55 @@ impl Network {
                 .forward(id, operand()?, self.device(), self.precision(), at)
                 .unwrap_or_else(|| Err(no_piece(node, 0)));
         }
+        let (device, precision) = (self.device(), self.precision());
         match &node.op {
             Op::Input => operand(),
             Op::Linear(op) => {
                 linear::forward(operand()?, self.matrix(&op.weight)?, bias(&op.bias)?, at)
             }
-            Op::Conv2d(op) => op.forward(operand()?, self.kernel(&op.weight)?, bias(&op.bias)?, at),
+            Op::Conv2d(op) => {
+                let weight = self.kernel(&op.weight)?;
+                conv2d::forward(op, operand()?, weight, bias(&op.bias)?, at)
+            }
             Op::BatchNorm(op) => {
                 let [weight, shift] = [self.vector(&op.weight)?, self.vector(&op.bias)?];
                 let [mean, variance] = [self.vector(&op.mean)?, self.vector(&op.variance)?];
-                op.forward(operand()?, [weight, shift, mean, variance], at)
+                norm::batch_norm(op, operand()?, [weight, shift, mean, variance], at)
             }
-            Op::LayerNorm(op) => op.forward(
-                operand()?,
-                self.vector(&op.weight)?,
-                self.vector(&op.bias)?,
-                at,
-            ),
-            Op::Embedding(op) => op.forward(&operand()?, self.matrix(&op.weight)?, at),
-            Op::Scaling(op) => op.forward(
-                operand()?,
-                self.vector(&op.mean)?,
-                self.vector(&op.range)?,
-                at,
-            ),
+            Op::LayerNorm(op) => {
+                let [weight, shift] = [self.vector(&op.weight)?, self.vector(&op.bias)?];
+                norm::layer(op, operand()?, weight, shift, at)
+            }
+            Op::Embedding(op) => embedding::forward(op, &operand()?, self.matrix(&op.weight)?, at),
+            Op::Scaling(op) => {
+                let [mean, range] = [self.vector(&op.mean)?, self.vector(&op.range)?];
+                scaling::forward(op, operand()?, mean, range, at)
+            }
             Op::Activation(activation) => match mode {
                 Mode::Woken(surrogates) if surrogate::wakes(surrogates, id) => {
                     self.wake(id, operand()?, surrogates)
                 }
-                _ => Ok(activation.forward(operand()?)),
+                _ => Ok(activation::forward(*activation, operand()?)),
             },
             Op::Softmax => Ok(softmax::forward(operand()?)),
-            Op::MaxPool(op) => op.forward(operand()?, at),
+            Op::LogSoftmax => Ok(softmax::logarithm(operand()?)),
+            Op::Standardise { epsilon } => Ok(norm::standardise(operand()?, *epsilon)),
+            Op::Mean => Ok(norm::mean(operand()?)),
+            Op::MaxPool(op) => pool::max(op, operand()?, at),
+            Op::AveragePool(op) => pool::average(op, operand()?, at),
             Op::GlobalAveragePool => pool::global_average(operand()?, at),
             Op::Concat => join::concat(operands.collect(), at),
             Op::Add => operand()?.add(operand()?, at),
+            Op::Multiply => operand()?.mul(operand()?, at),
+            Op::AddConstants(constants) => {
+                elementwise::add(constants, operand()?, device, precision, at)
+            }
+            Op::MultiplyConstants(constants) => {
+                elementwise::multiply(constants, operand()?, device, precision, at)
+            }
+            Op::Rearrange(op) => rearrange::forward(op, operand()?, device, precision, at),
             Op::Slice { start, len } => join::slice(operand()?, *start, *len, at),
-            Op::Scale(factor) => Ok(join::scale(operand()?, *factor)),
+            Op::Scale(factor) => Ok(elementwise::scale(operand()?, *factor)),
             Op::MatMul { transposed } => attention::matmul(operand()?, operand()?, *transposed, at),
             Op::SplitHeads { heads } => attention::split_heads(operand()?, *heads, at),
             Op::MergeHeads { heads, sequences } => {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::graph::NodeId;
-use crate::{Checkpoint, Graph, Layer, NetworkError, Op, Precision, Value, architectures};
+use crate::{Checkpoint, Graph, Layer, Model, NetworkError, NodeId, Op, Precision, Value};
 
 /// A tensor of a network, as burn's autodiff and optimizers see it.
 #[derive(Module, Debug)]
@@ -73,43 +72,37 @@ struct Shared {
 }
 
 impl Network {
-    /// Reads a file and loads it; the architecture is told from its tensors.
+    /// Reads a file and loads it.
     ///
     /// # Errors
-    /// As [`Checkpoint::read`] and [`Network::load`].
+    /// As [`Model::open`] and [`Network::load`].
     pub fn open(path: &Path, device: &Device, precision: Precision) -> Result<Self, NetworkError> {
-        Self::load(&Checkpoint::read(path)?, device, precision)
+        Self::load(&Model::open(path)?, device, precision)
     }
 
-    /// Loads a checkpoint whose architecture is told from its tensors.
+    /// Loads the tensors of a model; the network gives the scores of its answers.
     ///
     /// # Errors
-    /// [`NetworkError::Architecture`] when it cannot be told, and as
-    /// [`Network::from_graph`].
+    /// [`NetworkError::Model`] for a tensor that cannot be read, [`NetworkError::Shape`] for one of a
+    /// rank that no operator takes.
     pub fn load(
-        checkpoint: &Checkpoint,
+        model: &Model,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
-        Self::from_graph(
-            architectures::graph(checkpoint)?,
-            checkpoint,
-            device,
-            precision,
-        )
+        Self::of_graph(model.graph().clone(), model.checkpoint(), device, precision)
     }
 
-    /// Loads the tensors of `graph` from a checkpoint.
+    /// Loads the tensors of a graph from a checkpoint that has them.
     ///
     /// # Errors
-    /// [`NetworkError::Mismatch`] names every missing, unused and misshapen tensor.
-    pub fn from_graph(
+    /// As [`Network::load`].
+    pub fn of_graph(
         graph: Graph,
         checkpoint: &Checkpoint,
         device: &Device,
         precision: Precision,
     ) -> Result<Self, NetworkError> {
-        check_tensors(&graph, checkpoint)?;
         let mut parameters = Vec::new();
         let mut positions = BTreeMap::new();
         for spec in graph.parameters() {
@@ -181,9 +174,9 @@ impl Network {
         self.graph().is_channelwise_behind(layer)
     }
 
-    /// The number of outputs: what the last layer on the way to the output gives.
+    /// The number of answers, each with a score.
     pub fn classes(&self) -> usize {
-        self.layers().last().map_or(0, |layer| layer.outputs)
+        self.graph().classes()
     }
 
     /// The device that it computes on.
@@ -295,36 +288,4 @@ impl Network {
 
 fn rank(name: &str, expected: &str, got: &Parameter) -> NetworkError {
     NetworkError::shape(format!("tensor `{name}`"), expected, &got.value().shape())
-}
-
-/// Names every tensor that is missing, unused or misshapen.
-fn check_tensors(graph: &Graph, checkpoint: &Checkpoint) -> Result<(), NetworkError> {
-    let specs = graph.parameters();
-    let mut complaints = Vec::new();
-    for spec in &specs {
-        match checkpoint.shape(&spec.name) {
-            Err(_) => complaints.push(format!(
-                "missing tensor `{}` of shape {:?}",
-                spec.name, spec.shape
-            )),
-            Ok(got) if got != spec.shape => complaints.push(format!(
-                "tensor `{}`: expected shape {:?}, got {got:?}",
-                spec.name, spec.shape
-            )),
-            Ok(_) => {}
-        }
-    }
-    for name in checkpoint.names() {
-        if !specs.iter().any(|spec| spec.name == name) && !graph.companions().contains(name) {
-            complaints.push(format!("unused tensor `{name}`"));
-        }
-    }
-    if complaints.is_empty() {
-        Ok(())
-    } else {
-        Err(NetworkError::Mismatch {
-            origin: checkpoint.origin().to_owned(),
-            complaints,
-        })
-    }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use crate::ops::embedding::TOKEN_PLANES;
 use crate::{Checkpoint, Network, NetworkError, Precision, Value};
+use model::ops::embedding::TOKEN_PLANES;
 
 /// A network with stored reference outputs, below a folder of weights.
 #[derive(Clone, Copy, Debug)]

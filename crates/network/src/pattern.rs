@@ -18,10 +18,10 @@ use std::ops::Index;
 use std::sync::Arc;
 
 use crate::forward::{Cut, Keep, Mode};
-use crate::graph::{Node, NodeId};
 use crate::network::Network;
-use crate::ops::{MaxPool, Op};
-use crate::{Device, NetworkError, Piece, Precision, Value};
+use crate::ops::pool;
+use crate::{Device, NetworkError, Node, NodeId, Op, Piece, Precision, Value};
+use model::MaxPool;
 
 /// The linear piece of every activation and the winner of every max-pool window
 /// behind a layer, per example.
@@ -118,7 +118,7 @@ impl Pattern {
         let winners = self.pools.get(&node)?;
         let positions = winners.positions.iter().flat_map(|example| example.iter());
         let positions = positions.map(|&position| i64::from(position)).collect();
-        Some(winners.pool.gather(x, positions, at))
+        Some(pool::gather(&winners.pool, x, positions, at))
     }
 
     /// Freezes a node where its source has the value `z`; `first` is the first example's index.
@@ -149,11 +149,11 @@ impl Pattern {
                 };
                 self.pieces.insert(id, pieces);
             }
-            Op::MaxPool(pool) => {
-                let positions = pool.winners(z, &node.name)?;
+            Op::MaxPool(op) => {
+                let positions = pool::winners(op, z, &node.name)?;
                 let width = positions.len() / shape[0].max(1);
                 let winners = Winners {
-                    pool: *pool,
+                    pool: *op,
                     positions: positions.chunks(width.max(1)).map(Arc::from).collect(),
                     channels: shape[1],
                     input: [shape[2], shape[3]],

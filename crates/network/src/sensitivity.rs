@@ -13,10 +13,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
 use crate::forward::{Cut, Keep, Mode, concat, get, take};
-use crate::graph::NodeId;
 use crate::network::Network;
 use crate::value::with_value;
-use crate::{NetworkError, Value};
+use crate::{NetworkError, NodeId, Value};
 
 /// Images or token sequences of one backward pass. Fewer would share a weight's way through the
 /// caches among too few rows: 64 rows behind a layer of the MiniLM DistilBERT take 2.7 times the

@@ -19,10 +19,9 @@
 use std::collections::BTreeMap;
 
 use crate::forward::{Cut, Mode, get};
-use crate::graph::NodeId;
 use crate::network::Network;
-use crate::ops::Op;
-use crate::{Activation, NetworkError, Value};
+use crate::ops::activation;
+use crate::{Activation, NetworkError, NodeId, Op, Value};
 
 /// One of this many positions carries a surrogate.
 const SHARE: usize = 4;
@@ -123,7 +122,7 @@ impl Network {
             }
         }
         let mask = |m: &[f64]| Value::from_f64(m, &shape, self.device(), self.precision());
-        let on = Activation::Relu.forward(z.clone());
+        let on = activation::forward(Activation::Relu, z.clone());
         on.mul(mask(&relu)?, at)?
             .add(z.mul(mask(&identity)?, at)?, at)
     }

@@ -178,8 +178,9 @@ impl ModuleVisitor for CollectGradients<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::embedding::Key;
-    use crate::ops::{BatchNorm, Conv2d, Embedding, LayerNorm, Linear};
+    use model::ops::embedding::Key;
+    use model::{BatchNorm, Conv2d, Embedding, LayerNorm, Linear};
+
     use crate::{Activation, Checkpoint, DeviceChoice, Graph, Op, Precision};
 
     /// A fixed quasi-random sequence in [-1, 1).
@@ -203,7 +204,7 @@ mod tests {
             .collect();
         let checkpoint = Checkpoint::from_f32(&tensors, &BTreeMap::new(), "sample").unwrap();
         let device = DeviceChoice::Flex.open().unwrap();
-        Network::from_graph(graph, &checkpoint, &device, precision).unwrap()
+        Network::of_graph(graph, &checkpoint, &device, precision).unwrap()
     }
 
     fn convolution(name: &str, channels: [usize; 2], kernel: usize, groups: usize) -> Op {
@@ -212,9 +213,10 @@ mod tests {
             bias: Some(format!("{name}.bias")),
             inputs: channels[0],
             outputs: channels[1],
-            kernel,
-            stride: 1,
-            padding: kernel / 2,
+            kernel: [kernel; 2],
+            stride: [1; 2],
+            padding: [kernel / 2; 2],
+            dilation: [1; 2],
             groups,
         })
     }

@@ -152,8 +152,20 @@ impl Value {
     /// The examples of all values, one after the other.
     ///
     /// # Errors
+    /// As [`Value::joined`].
+    pub(crate) fn concat(values: Vec<Self>, at: &str) -> Result<Self, NetworkError> {
+        Self::joined(values, 0, at)
+    }
+
+    /// All values, one after the other along an axis; their other extents must agree.
+    ///
+    /// # Errors
     /// [`NetworkError::Shape`] when there is none or two have other ranks; `at` names the place.
-    pub(crate) fn concat(mut values: Vec<Self>, at: &str) -> Result<Self, NetworkError> {
+    pub(crate) fn joined(
+        mut values: Vec<Self>,
+        axis: usize,
+        at: &str,
+    ) -> Result<Self, NetworkError> {
         if values.len() == 1 {
             return Ok(values.remove(0));
         }
@@ -166,7 +178,7 @@ impl Value {
                         other => return Err(NetworkError::shape(at, "one rank", &other.shape())),
                     }
                 }
-                Ok(Self::$variant(Tensor::cat(parts, 0)))
+                Ok(Self::$variant(Tensor::cat(parts, axis)))
             }};
         }
         match values.first() {
@@ -195,26 +207,41 @@ impl Value {
         }
     }
 
-    /// The image inside, `[batch, channels, h, w]`, large enough for a window of `kernel` pixels
-    /// with `padding` zeros around it.
+    /// The image inside, `[batch, channels, h, w]`, of at least the given height and width.
     pub(crate) fn image(
         self,
         channels: usize,
-        kernel: usize,
-        padding: usize,
+        least: [usize; 2],
         at: &str,
     ) -> Result<Tensor<4>, NetworkError> {
-        let least = kernel.saturating_sub(2 * padding).max(1);
+        let [height, width] = least.map(|extent| extent.max(1));
         match self {
-            Self::R4(x) if x.dims()[1] == channels && x.dims()[2].min(x.dims()[3]) >= least => {
+            Self::R4(x)
+                if x.dims()[1] == channels && x.dims()[2] >= height && x.dims()[3] >= width =>
+            {
                 Ok(x)
             }
             other => Err(NetworkError::shape(
                 at,
-                format!("[*, {channels}, h, w] with h and w of at least {least}"),
+                format!("[*, {channels}, h, w] with h of at least {height}, w of at least {width}"),
                 &other.shape(),
             )),
         }
+    }
+
+    /// The same numbers with other extents, the batch among them.
+    pub(crate) fn reshaped(self, shape: &[usize], at: &str) -> Result<Self, NetworkError> {
+        let old = self.shape();
+        if old.iter().product::<usize>() != shape.iter().product::<usize>() {
+            return Err(NetworkError::shape(at, format!("{shape:?}"), &old));
+        }
+        with_value!(self, t => match *shape {
+            [a] => Ok(Self::R1(t.reshape([a]))),
+            [a, b] => Ok(Self::R2(t.reshape([a, b]))),
+            [a, b, c] => Ok(Self::R3(t.reshape([a, b, c]))),
+            [a, b, c, d] => Ok(Self::R4(t.reshape([a, b, c, d]))),
+            _ => Err(NetworkError::shape(at, "rank 1 to 4", shape)),
+        })
     }
 
     /// Applies `map` to the matrix whose rows are the vectors of the last axis, which must have
@@ -299,7 +326,7 @@ impl Value {
     /// Adds a vector to the channels of an image.
     pub(crate) fn add_to_channels(self, offset: &Tensor<1>) -> Result<Self, NetworkError> {
         let [channels] = offset.dims();
-        let image = self.image(channels, 1, 0, "bias offset")?;
+        let image = self.image(channels, [1, 1], "bias offset")?;
         let offset = offset.clone().reshape([1, channels, 1, 1]);
         Ok(Self::R4(image + offset))
     }

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::assets;
-use network::{Checkpoint, DeviceChoice, Network, Precision, architectures, parity};
+use network::{Checkpoint, DeviceChoice, Model, Network, Precision, architectures, parity};
 
 /// A stored checkpoint, or a message and `None`.
 fn stored(file: &str) -> Option<Checkpoint> {
@@ -18,7 +18,8 @@ const SQUEEZENET: &str = "torchvision_squeezenet1_1.random10.safetensors";
 
 fn open(checkpoint: &Checkpoint) -> Network {
     let device = DeviceChoice::Flex.open().unwrap();
-    Network::load(checkpoint, &device, Precision::F32).unwrap()
+    let model = Model::new(checkpoint.clone()).unwrap();
+    Network::load(&model, &device, Precision::F32).unwrap()
 }
 
 /// The error of a graph that cannot be built.
@@ -118,7 +119,7 @@ fn images_that_do_not_fit_are_refused_at_their_node() {
         ([1, 96, 96], "features.0: expected shape [*, 3, h, w]"),
         (
             [3, 1, 1],
-            "features.0: expected shape [*, 3, h, w] with h and w of at least 3",
+            "features.0: expected shape [*, 3, h, w] with h of at least 3, w of at least 3",
         ),
         ([3, 8, 8], "features.5"),
     ] {

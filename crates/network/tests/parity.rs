@@ -5,9 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{assets, direction};
-use network::{
-    Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Network, Precision, Value, parity,
-};
+use network::{DeviceChoice, Layer, LayerKind, Mode, Model, Network, Precision, Value, parity};
 
 fn check_logits(device: DeviceChoice, precision: Precision) {
     let Some(assets) = assets("mlp/mnist") else {
@@ -227,7 +225,7 @@ fn acas_xu_networks_read_and_write_their_own_units() {
     let mut networks = 0;
     for entry in std::fs::read_dir(assets.join("mlp/acasxu")).unwrap() {
         let path = entry.unwrap().path();
-        let Ok(checkpoint) = Checkpoint::read(&path) else {
+        let Ok(checkpoint) = Model::open(&path) else {
             panic!("{}", path.display());
         };
         let network = Network::load(&checkpoint, &device, Precision::F64).unwrap();

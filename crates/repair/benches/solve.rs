@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use data::{Corruption, Dataset, mnist};
-use network::{Checkpoint, DeviceChoice, Network, Precision};
+use network::{DeviceChoice, Model, Network, Precision};
 use repair::{
     FullOutcome, FullProgram, Method, Objective, Options, Outcome, Problem, RepairSet, Safety,
     Suffix, repair,
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let checkpoint = Checkpoint::read(&root.join("weights/mnist_3x100.safetensors"))?;
+    let checkpoint = Model::open(&root.join("weights/mnist_3x100.safetensors"))?;
     let network = Network::load(&checkpoint, &DeviceChoice::Flex.open()?, Precision::F64)?;
     let test = mnist::load_test(&root.join("datasets/mnist"))?;
     let fog = Corruption::Fog.corrupt(&test.subset(&(0..2000).collect::<Vec<_>>())?, None, 0)?;
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn measure(
     network: &Network,
-    checkpoint: &Checkpoint,
+    checkpoint: &Model,
     layer: &network::Layer,
     set: &RepairSet,
 ) -> Result<(), Box<dyn std::error::Error>> {

@@ -206,8 +206,7 @@ impl Affine {
 
     fn windows(&self, conv: &Conv2d, input: &[f64], shape: &[usize]) -> Vec<f64> {
         let [height, width] = [shape[1], shape[2]];
-        let extent = |size: usize| (size + 2 * conv.padding - conv.kernel) / conv.stride + 1;
-        let (rows, columns) = (extent(height), extent(width));
+        let [rows, columns] = conv.output_size([height, width]).unwrap_or_default();
         let channels = conv.inputs / conv.groups;
         let mut values = vec![0.0; self.groups * rows * columns * self.width];
         let mut windows = values.chunks_exact_mut(self.width);
@@ -221,11 +220,14 @@ impl Affine {
                 for channel in group * channels..(group + 1) * channels {
                     let plane = &input[channel * height * width..(channel + 1) * height * width];
                     for (dy, dx) in
-                        (0..conv.kernel).flat_map(|y| (0..conv.kernel).map(move |x| (y, x)))
+                        (0..conv.kernel[0]).flat_map(|y| (0..conv.kernel[1]).map(move |x| (y, x)))
                     {
                         let Some(entry) = entries.next() else { break };
-                        let y = (row * conv.stride + dy).wrapping_sub(conv.padding);
-                        let x = (column * conv.stride + dx).wrapping_sub(conv.padding);
+                        let at = |axis: usize, output: usize, tap: usize| {
+                            (output * conv.stride[axis] + tap * conv.dilation[axis])
+                                .wrapping_sub(conv.padding[axis])
+                        };
+                        let (y, x) = (at(0, row, dy), at(1, column, dx));
                         if y < height && x < width {
                             *entry = plane[y * width + x];
                         }
@@ -362,6 +364,12 @@ pub(crate) fn product(target: &mut [f64], left: MatRef<'_, f64>, right: MatRef<'
 /// # Errors
 /// [`RepairError::Unsupported`] names the layer and its kind.
 pub fn supported(layer: &Layer) -> Result<(), RepairError> {
+    if let Some(reason) = &layer.fixed {
+        return Err(RepairError::Fixed {
+            layer: layer.name.clone(),
+            reason: reason.clone(),
+        });
+    }
     if layer.kind != LayerKind::Embedding {
         return Ok(());
     }

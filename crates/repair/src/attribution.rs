@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use network::{Checkpoint, Layer, Network, Op};
+use network::{Layer, Model, Network, Op};
 use serde::Serialize;
 
 use crate::{Change, Repair, RepairError};
@@ -98,11 +98,7 @@ impl Attribution {
     /// # Errors
     /// [`RepairError::Network`] when the repaired file is not the original with other numbers;
     /// [`RepairError::Shape`] when a layer's tensors are not of its size.
-    pub fn new(
-        repair: &Repair,
-        original: &Checkpoint,
-        network: &Network,
-    ) -> Result<Self, RepairError> {
+    pub fn new(repair: &Repair, original: &Model, network: &Network) -> Result<Self, RepairError> {
         let change = Change::between(original, &repair.checkpoint)?;
         let of_layer = |layer: &Layer| {
             let groups = match &network.graph().nodes()[layer.node].op {
@@ -126,7 +122,7 @@ impl LayerChange {
         layer: &Layer,
         groups: usize,
         change: &Change,
-        original: &Checkpoint,
+        original: &Model,
     ) -> Result<Option<Self>, RepairError> {
         let names = [Some(&layer.weight), layer.bias.as_ref()];
         let mut names = names.into_iter().flatten();
@@ -299,8 +295,8 @@ mod tests {
         }
     }
 
-    fn checkpoint(tensors: &[StoredTensor]) -> Checkpoint {
-        Checkpoint::from_tensors(tensors, &BTreeMap::new(), "test").unwrap()
+    fn checkpoint(tensors: &[StoredTensor]) -> Model {
+        Model::from_tensors(tensors, &BTreeMap::new(), "test").unwrap()
     }
 
     fn layer(kind: LayerKind, inputs: usize, outputs: usize) -> Layer {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use network::{Checkpoint, NetworkError};
+use network::{Model, NetworkError};
 
 /// Δ, per tensor in the checkpoint's names and layouts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -61,13 +61,13 @@ impl Change {
     /// earlier repair made.
     ///
     /// # Errors
-    /// [`NetworkError`] when `edited` lacks a tensor or has another shape.
-    pub fn between(original: &Checkpoint, edited: &Checkpoint) -> Result<Self, NetworkError> {
+    /// [`ModelError`] when `edited` lacks a tensor or has another shape.
+    pub fn between(original: &Model, edited: &Model) -> Result<Self, ModelError> {
         let mut change = Self::default();
         for name in original.names() {
             let shape = original.shape(name)?;
             if edited.shape(name)? != shape {
-                return Err(NetworkError::Shape {
+                return Err(ModelError::Shape {
                     at: format!("tensor `{name}` of the edited checkpoint"),
                     expected: format!("{shape:?}"),
                     got: edited.shape(name)?.to_vec(),
@@ -87,10 +87,7 @@ impl Change {
     ///
     /// # Errors
     /// [`NetworkError`] when the checkpoint lacks one of the tensors.
-    pub fn edited(
-        &self,
-        checkpoint: &Checkpoint,
-    ) -> Result<BTreeMap<String, Vec<f64>>, NetworkError> {
+    pub fn edited(&self, checkpoint: &Model) -> Result<BTreeMap<String, Vec<f64>>, NetworkError> {
         let moving = self
             .tensors
             .iter()

@@ -1,6 +1,6 @@
 //! Errors of this crate: what is wrong with a repair problem before any work.
 
-use network::NetworkError;
+use network::{ModelError, NetworkError};
 use optim::OptimError;
 
 /// Why a repair cannot be set up or run.
@@ -51,6 +51,17 @@ pub enum RepairError {
         /// What is wrong.
         reason: String,
     },
+    /// A layer that nothing may edit.
+    #[error("layer `{layer}` cannot be edited: {reason}")]
+    Fixed {
+        /// The layer.
+        layer: String,
+        /// Why.
+        reason: String,
+    },
+    /// The model's file is at fault.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The inputs do not fit the network or each other.
     #[error("{what}: expected {expected}, got {got}")]
     Shape {

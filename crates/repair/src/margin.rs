@@ -211,12 +211,7 @@ impl<'a> Ladder<'a> {
             return Ok(Attempt::Unreached);
         };
         let network = self.problem.network;
-        let repaired = Network::from_graph(
-            network.graph().clone(),
-            &found.checkpoint,
-            network.device(),
-            network.precision(),
-        )?;
+        let repaired = Network::load(&found.checkpoint, network.device(), network.precision())?;
         let similar = self.similar.as_ref();
         let gained = similar.map(|set| set.gained(&repaired)).transpose()?;
         let trial = MarginTrial {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use network::Checkpoint;
+use network::Model;
 
 use crate::Change;
 
@@ -40,7 +40,7 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Repair {
     /// The original file with the edited tensors overwritten, rounded to their dtype.
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Model,
     /// The change before rounding.
     pub change: Change,
     /// The slack of the tightest inequality over all points, evaluated in f64 on

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use network::{Checkpoint, Layer, Network};
+use network::{Layer, Model, Network};
 
 use crate::affine::Affine;
 use crate::guard::GuardMoments;
@@ -18,7 +18,7 @@ pub struct Problem<'a> {
     /// The network that computes.
     pub network: &'a Network,
     /// The file that the network was loaded from and that is edited.
-    pub checkpoint: &'a Checkpoint,
+    pub checkpoint: &'a Model,
     /// The layers that may change: one, or several in a sequential repair. The first is the
     /// start layer.
     pub layers: &'a [Layer],

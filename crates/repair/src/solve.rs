@@ -441,7 +441,7 @@ impl<'a> Run<'a> {
         let edited = change.edited(checkpoint)?;
         let checkpoint = match checkpoint.with_tensors(&edited) {
             Ok(checkpoint) => checkpoint,
-            Err(NetworkError::NotFinite { .. }) => return Ok(None),
+            Err(ModelError::NotFinite { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let verification = verify(&checkpoint, set)?;

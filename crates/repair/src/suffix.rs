@@ -6,9 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use network::{
-    Checkpoint, Cut, Dtype, Layer, Mode, Network, NodeId, Pattern, Surrogate, Target, Value,
-};
+use network::{Cut, Dtype, Layer, Mode, Model, Network, NodeId, Pattern, Surrogate, Target, Value};
 
 use crate::affine::{Affine, Features};
 use crate::{Change, RepairError, RepairSet};
@@ -21,7 +19,7 @@ pub struct Suffix<'a> {
     cut: Cut,
     points: usize,
     /// Halves are evaluated as they are saved: their rounding is as large as a change.
-    rounding: Option<&'a Checkpoint>,
+    rounding: Option<&'a Model>,
 }
 
 /// The network after a change, at the first edited layer.
@@ -89,7 +87,7 @@ impl<'a> Suffix<'a> {
     }
 
     /// Evaluates tensors that `checkpoint` stores in 16 bits as they are saved there.
-    pub fn rounded_as(mut self, checkpoint: &'a Checkpoint) -> Self {
+    pub fn rounded_as(mut self, checkpoint: &'a Model) -> Self {
         self.rounding = Some(checkpoint);
         self
     }

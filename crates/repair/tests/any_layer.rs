@@ -4,27 +4,27 @@ mod common;
 
 use common::{assets, numbers, small_squeezenet};
 use data::{Dataset, ExampleId};
-use network::{Checkpoint, DeviceChoice, Layer, LayerKind, Network, Precision, Target, Value};
+use network::{DeviceChoice, Layer, LayerKind, Model, Network, Precision, Target, Value};
 use repair::{
     Behind, Change, GuardMoments, Method, Objective, Options, Outcome, PointTarget, Problem,
     Protection, Repair, RepairError, RepairSet, Selection, Suffix, choose_margin, classify, repair,
     supported, verify,
 };
 
-fn load(checkpoint: &Checkpoint) -> Network {
+fn load(checkpoint: &Model) -> Network {
     let device = DeviceChoice::Flex.open().unwrap();
     Network::load(checkpoint, &device, Precision::F64).unwrap()
 }
 
 /// A network with inputs for it.
 struct Subject {
-    checkpoint: Checkpoint,
+    checkpoint: Model,
     network: Network,
     inputs: Dataset,
 }
 
 impl Subject {
-    fn new(checkpoint: Checkpoint, shape: &[usize], inputs: Vec<f32>) -> Self {
+    fn new(checkpoint: Model, shape: &[usize], inputs: Vec<f32>) -> Self {
         let network = load(&checkpoint);
         let labels = classify(&network, &inputs, shape).unwrap();
         let count = labels.len();
@@ -49,7 +49,7 @@ impl Subject {
 
     fn mobilevit() -> Option<Self> {
         let file = assets()?.join("mobilevit_fashion/model.safetensors");
-        let checkpoint = Checkpoint::read(&file).unwrap();
+        let checkpoint = Model::open(&file).unwrap();
         Some(Self::new(checkpoint, &[3, 32, 32], pictures(6, 32)))
     }
 
@@ -69,7 +69,7 @@ impl Subject {
                 words.chain(mask).collect()
             })
             .collect();
-        let checkpoint = Checkpoint::read(&file).unwrap();
+        let checkpoint = Model::open(&file).unwrap();
         Some(Self::new(checkpoint, &[2, 5], sentences.concat()))
     }
 
@@ -498,9 +498,8 @@ fn protected_inputs_keep_their_answers_or_their_outputs() {
     let layers = std::slice::from_ref(subject.network.layer("classifier.1").unwrap());
     let points = subject.wrong(3);
     let others = subject.inputs.subset(&(3..12).collect::<Vec<_>>()).unwrap();
-    let answers = |checkpoint: &Checkpoint| {
-        classify(&load(checkpoint), &others.inputs, &others.shape).unwrap()
-    };
+    let answers =
+        |checkpoint: &Model| classify(&load(checkpoint), &others.inputs, &others.shape).unwrap();
     let plain = RepairSet::argmax(&points, 0.2).unwrap();
     let options = Options {
         objective: Objective::L2,

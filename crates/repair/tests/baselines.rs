@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Fixture, forward};
 use data::{Corruption, Dataset, mnist};
-use network::{Activation, Checkpoint, DeviceChoice, Layer, Network, Precision};
+use network::{Activation, DeviceChoice, Layer, Model, Network, Precision};
 use optim::lp::{LinearProgram, LpOutcome, LpSolver, Microlp};
 use repair::baselines::{
     Aprnn, Baseline, BaselineOutcome, BaselineRepair, BaselineStop, BaselineTask, Decoupled,
@@ -20,7 +20,7 @@ fn root() -> PathBuf {
 
 /// The shipped 3x100 network with fog images that it gets wrong, and clean images.
 struct Mnist {
-    checkpoint: Checkpoint,
+    checkpoint: Model,
     network: Network,
     wrong: Dataset,
     clean: Dataset,
@@ -28,7 +28,7 @@ struct Mnist {
 
 impl Mnist {
     fn open(points: usize) -> Self {
-        let checkpoint = Checkpoint::read(&root().join("weights/mnist_3x100.safetensors")).unwrap();
+        let checkpoint = Model::open(&root().join("weights/mnist_3x100.safetensors")).unwrap();
         let device = DeviceChoice::Flex.open().unwrap();
         let network = Network::load(&checkpoint, &device, Precision::F64).unwrap();
         let test = mnist::load_test(&root().join("datasets/mnist")).unwrap();
@@ -82,7 +82,7 @@ impl Mnist {
 }
 
 fn task<'a>(
-    checkpoint: &'a Checkpoint,
+    checkpoint: &'a Model,
     network: &'a Network,
     layer: &'a Layer,
     set: &'a RepairSet,
@@ -98,7 +98,7 @@ fn task<'a>(
     }
 }
 
-fn plain(checkpoint: &Checkpoint, network: &Network) -> Predictor {
+fn plain(checkpoint: &Model, network: &Network) -> Predictor {
     Predictor::Plain {
         checkpoint: checkpoint.clone(),
         network: network.clone(),
@@ -112,14 +112,14 @@ fn repaired(outcome: BaselineOutcome) -> BaselineRepair {
     }
 }
 
-fn file(predictor: &Predictor) -> &Checkpoint {
+fn file(predictor: &Predictor) -> &Model {
     match predictor {
         Predictor::Plain { checkpoint, .. } => checkpoint,
         Predictor::Decoupled(network) => network.checkpoint(),
     }
 }
 
-fn changed_tensors(before: &Checkpoint, after: &Checkpoint) -> Vec<String> {
+fn changed_tensors(before: &Model, after: &Model) -> Vec<String> {
     let differs = |name: &&str| before.raw(name).unwrap() != after.raw(name).unwrap();
     before.names().filter(differs).map(str::to_owned).collect()
 }
@@ -415,8 +415,8 @@ fn a_contradiction_is_infeasible_and_named() {
 }
 
 /// Outputs of a decoupled perceptron by plain loops: `pieces` chooses the ReLUs, `values` computes.
-fn decoupled(pieces: &Checkpoint, values: &Checkpoint, input: &[f32]) -> Vec<f64> {
-    let affine = |checkpoint: &Checkpoint, position: usize, x: &[f64]| -> Vec<f64> {
+fn decoupled(pieces: &Model, values: &Model, input: &[f32]) -> Vec<f64> {
+    let affine = |checkpoint: &Model, position: usize, x: &[f64]| -> Vec<f64> {
         let weight = checkpoint.tensor(&format!("{position}.weight")).unwrap();
         let bias = checkpoint.tensor(&format!("{position}.bias")).unwrap();
         let row = |(row, b): (&[f64], &f64)| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + b;
@@ -537,7 +537,7 @@ fn a_decoupled_squeezenet_is_repaired_at_its_last_convolution() {
         println!("skipped: set INFORMED_REPAIR_ASSETS to the folder that holds `{part}`");
         return;
     };
-    let checkpoint = Checkpoint::read(&assets.join(part)).unwrap();
+    let checkpoint = Model::open(&assets.join(part)).unwrap();
     let device = DeviceChoice::Flex.open().unwrap();
     let network = Network::load(&checkpoint, &device, Precision::F32).unwrap();
     let example: usize = network.graph().input_shape().iter().product();

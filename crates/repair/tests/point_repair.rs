@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Fixture, frozen, sequential};
-use network::{Activation, Checkpoint};
+use network::{Activation, Model};
 use proptest::prelude::*;
 use repair::{
     FullOutcome, FullProgram, Inequality, Objective, Options, Outcome, RepairSet, Safety,
@@ -29,7 +29,7 @@ proptest! {
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().join("repaired.safetensors");
                 repair.checkpoint.write(&path).unwrap();
-                let saved = Checkpoint::read(&path).unwrap();
+                let saved = Model::open(&path).unwrap();
                 for (point, inequalities) in set.points.iter().enumerate() {
                     let outputs = common::forward(&saved, &set.inputs[point * 6..(point + 1) * 6]);
                     for inequality in inequalities {
@@ -256,7 +256,7 @@ fn what_holds_already_is_left_alone() {
 }
 
 /// One input, two hidden units, two outputs; see the tests for the numbers.
-fn tiny(first: [f32; 2], bias: [f32; 2]) -> Checkpoint {
+fn tiny(first: [f32; 2], bias: [f32; 2]) -> Model {
     let tensors = vec![
         ("0.weight".to_owned(), vec![2, 1], first.to_vec()),
         ("0.bias".to_owned(), vec![2], bias.to_vec()),
@@ -268,7 +268,7 @@ fn tiny(first: [f32; 2], bias: [f32; 2]) -> Checkpoint {
         ("2.bias".to_owned(), vec![2], vec![0.0, 0.0]),
     ];
     let metadata = [("activation".to_owned(), "relu".to_owned())].into();
-    Checkpoint::from_f32(&tensors, &metadata, "tiny").unwrap()
+    Model::from_f32(&tensors, &metadata, "tiny").unwrap()
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{Fixture, assets, numbers, small_squeezenet};
-use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp, parity};
+use network::{Activation, DeviceChoice, Model, Network, Precision, mlp, parity};
 use repair::{Evaluator, Inequality, RepairError, RepairSet, verify};
 
 /// Inputs of a reference and one input's shape: images, vectors, or token sequences with masks.
-fn inputs(reference: &Checkpoint, name: &str) -> (Vec<f32>, Vec<usize>) {
+fn inputs(reference: &Model, name: &str) -> (Vec<f32>, Vec<usize>) {
     if reference.shape("input_ids").is_err() {
         let shape = reference.shape(name).unwrap()[1..].to_vec();
         return (reference.tensor_f32(name).unwrap(), shape);
@@ -39,14 +39,14 @@ fn relative(outputs: &[f64], expected: &[f64]) -> f64 {
     })
 }
 
-fn evaluate(checkpoint: &Checkpoint, inputs: &[f32], shape: &[usize]) -> Vec<f64> {
+fn evaluate(checkpoint: &Model, inputs: &[f32], shape: &[usize]) -> Vec<f64> {
     let evaluator = Evaluator::new(checkpoint).unwrap().with_input_shape(shape);
     let example = shape.iter().product();
     evaluator.outputs_of_all(inputs, example).unwrap().concat()
 }
 
 /// What `network` computes in f64.
-fn forward(checkpoint: &Checkpoint, inputs: &[f32], shape: &[usize]) -> Vec<f64> {
+fn forward(checkpoint: &Model, inputs: &[f32], shape: &[usize]) -> Vec<f64> {
     let device = DeviceChoice::Flex.open().unwrap();
     let network = Network::load(checkpoint, &device, Precision::F64).unwrap();
     let x = network.batch_of(inputs, shape).unwrap();
@@ -59,7 +59,7 @@ fn outputs_equal_those_that_pytorch_stored() {
         return;
     };
     for case in parity::CASES {
-        let checkpoint = Checkpoint::read(&assets.join(case.checkpoint)).unwrap();
+        let checkpoint = Model::open(&assets.join(case.checkpoint)).unwrap();
         let reference = Checkpoint::read(&assets.join(case.reference)).unwrap();
         let (inputs, shape) = inputs(&reference, "input");
         let outputs = evaluate(&checkpoint, &inputs, &shape);
@@ -85,7 +85,7 @@ fn images_that_are_not_square_equal_what_pytorch_stored() {
     let (inputs, shape) = inputs(&reference, "input_nonsquare");
     for name in ["timm_mobilevit_xxs", "hf_mobilevit_xx_small"] {
         let path = assets.join(format!("random_refs/{name}.random.safetensors"));
-        let outputs = evaluate(&Checkpoint::read(&path).unwrap(), &inputs, &shape);
+        let outputs = evaluate(&Model::open(&path).unwrap(), &inputs, &shape);
         // The reference is in f32.
         let difference = relative(&outputs, &reference.tensor("logits_nonsquare").unwrap());
         eprintln!("{name:30} {difference:e}");
@@ -109,7 +109,7 @@ fn images_of_any_extents_equal_network() {
         let files = [".random10.safetensors", ".random.safetensors"];
         let path = files.map(|end| folder.join(format!("{name}{end}")));
         let path = path.iter().find(|path| path.exists()).unwrap();
-        let checkpoint = Checkpoint::read(path).unwrap();
+        let checkpoint = Model::open(path).unwrap();
         for shape in shapes {
             let inputs = numbers(2 * shape.iter().product::<usize>(), 0);
             let outputs = evaluate(&checkpoint, &inputs, &shape);
@@ -126,7 +126,7 @@ fn sentences_of_any_length_equal_network() {
         return;
     };
     let checkpoint = assets.join("random_refs/hf_distilbert_small.random.safetensors");
-    let checkpoint = Checkpoint::read(&checkpoint).unwrap();
+    let checkpoint = Model::open(&checkpoint).unwrap();
     for length in [1, 2, 7, 64] {
         let words = (0..length).map(|i| (i * 37 % 1000) as f32);
         // The last third is padding.
@@ -144,7 +144,7 @@ fn a_masked_token_changes_nothing() {
         return;
     };
     let checkpoint = assets.join("random_refs/hf_distilbert_small.random.safetensors");
-    let checkpoint = Checkpoint::read(&checkpoint).unwrap();
+    let checkpoint = Model::open(&checkpoint).unwrap();
     let alone = evaluate(&checkpoint, &[101.0, 7.0, 102.0, 1.0, 1.0, 1.0], &[2, 3]);
     let padded = |word| {
         let planes = [101.0, 7.0, 102.0, word, 1.0, 1.0, 1.0, 0.0];
@@ -158,7 +158,7 @@ fn a_masked_token_changes_nothing() {
 
 #[test]
 fn perceptrons_with_every_activation_equal_network() {
-    for activation in Activation::ALL {
+    for activation in Activation::NAMED {
         let checkpoint = mlp::random(&[5, 9, 7, 3], activation, 3).unwrap();
         let inputs: Vec<f32> = numbers(40, 0).iter().map(|x| 3.0 * x).collect();
         let outputs = evaluate(&checkpoint, &inputs, &[5]);
@@ -178,7 +178,7 @@ fn networks_that_read_and_write_units_equal_what_was_stored() {
         .collect();
     files.sort();
     for path in files.iter().step_by(9) {
-        let checkpoint = Checkpoint::read(path).unwrap();
+        let checkpoint = Model::open(path).unwrap();
         let evaluator = Evaluator::new(&checkpoint).unwrap();
         let mean = checkpoint.tensor("output_mean").unwrap()[0];
         let range = checkpoint.tensor("output_range").unwrap()[0];
@@ -262,7 +262,7 @@ fn a_configuration_beside_the_weights_is_kept() {
         return;
     };
     let checkpoint = assets.join("random_refs/hf_distilbert_small.random.safetensors");
-    let checkpoint = Checkpoint::read(&checkpoint).unwrap();
+    let checkpoint = Model::open(&checkpoint).unwrap();
     let planes = vec![101.0, 7.0, 102.0, 1.0, 1.0, 1.0];
     let any = vec![Inequality {
         terms: vec![(0, 1.0)],
@@ -340,7 +340,7 @@ fn a_tensor_of_another_shape_is_named() {
         ("0.weight".to_owned(), vec![2, 3], vec![0.0; 6]),
         ("0.bias".to_owned(), vec![3], vec![0.0; 3]),
     ];
-    let checkpoint = Checkpoint::from_f32(&tensors, &BTreeMap::new(), "bent").unwrap();
+    let checkpoint = Model::from_f32(&tensors, &BTreeMap::new(), "bent").unwrap();
     let Err(error) = Evaluator::new(&checkpoint) else {
         panic!("a bias of the wrong length was accepted");
     };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use data::Dataset;
 use miette::{IntoDiagnostic, miette};
-use network::{Checkpoint, Cut, Layer, Network, NetworkError};
+use network::{Cut, Layer, Model, Network, NetworkError};
 use repair::largest;
 
 use super::measure::{Bench, DRAWDOWN, GENERALIZATION, UNCHANGED};
@@ -28,7 +28,7 @@ pub(super) fn score(
     bench: &Bench,
     layer: &Layer,
     points: &Dataset,
-    repaired: &Checkpoint,
+    repaired: &Model,
 ) -> miette::Result<Vec<(Measure, f64)>> {
     let original = &bench.subject.network;
     let repaired =
@@ -151,8 +151,8 @@ fn equal(left: &[usize], right: &[usize]) -> usize {
 
 /// Share of the layer's zero weights that are zero after the repair, in percent; `None` when there are none.
 pub(super) fn zeros_kept(
-    original: &Checkpoint,
-    repaired: &Checkpoint,
+    original: &Model,
+    repaired: &Model,
     layer: &Layer,
 ) -> Result<Option<f64>, NetworkError> {
     let (before, after) = (

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use data::Dataset;
 use experiments::laboratory::HeapCounter;
 use miette::{Context, IntoDiagnostic};
-use network::{Checkpoint, Device, DeviceChoice, Network, Precision};
+use network::{Device, DeviceChoice, Model, Network, Precision};
 
 use super::measure::{Bench, Moments};
 use super::row::Sample;
@@ -44,7 +44,7 @@ impl<T> Shelf<T> {
 
 /// A network and the file that it was loaded from.
 pub(super) struct Subject {
-    pub(super) checkpoint: Checkpoint,
+    pub(super) checkpoint: Model,
     pub(super) network: Network,
 }
 
@@ -97,7 +97,7 @@ impl World {
             say(&format!("loads {file}"));
             let path = self.path(file);
             let load = || {
-                let checkpoint = Checkpoint::read(&path)?;
+                let checkpoint = Model::open(&path)?;
                 let network = Network::load(&checkpoint, &self.device, precision)?;
                 Ok(Subject {
                     checkpoint,

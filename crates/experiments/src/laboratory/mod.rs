@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use data::{Corruption, Dataset, Splits};
 use heuristics::{MEASURED, Phase, Statistics, Subject};
-use network::{Checkpoint, Device, Network, Precision};
+use network::{Device, Model, Network, Precision};
 use repair::{GuardMoments, Method, Objective, RepairSet};
 
 use crate::cli::LabOptions;
@@ -78,7 +78,7 @@ pub struct Laboratory {
 
 /// A network and what is known of it before any repair.
 struct Specimen {
-    checkpoint: Checkpoint,
+    checkpoint: Model,
     network: Network,
     moments: GuardMoments,
     moments_seconds: f64,
@@ -140,7 +140,7 @@ impl Laboratory {
         let mut subjects = BTreeMap::new();
         for entry in &plan.networks {
             let what = || format!("network {}", entry.name);
-            let checkpoint = Checkpoint::read(&entry.file.path).map_err(prepare(what))?;
+            let checkpoint = Model::open(&entry.file.path).map_err(prepare(what))?;
             let network = Network::load(&checkpoint, &device, precision).map_err(prepare(what))?;
             let choose = |split: &SplitPlan, set: &Dataset| -> Result<Scored> {
                 let (positions, before) = kept(split, set, &network).map_err(prepare(what))?;

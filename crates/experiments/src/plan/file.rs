@@ -45,7 +45,7 @@ pub struct PlanFile {
 pub struct NetworkFile {
     /// Name in trials and tables.
     pub name: Spanned<String>,
-    /// Checkpoint, a safetensors file.
+    /// Model, a safetensors file.
     pub file: Spanned<String>,
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod written;
 
 use std::time::Instant;
 
-use network::Checkpoint;
+use network::Model;
 use repair::{
     Answers, Attribution, Change, GuardMoments, MARGINS, MarginTrial, Outcome, Problem, Repair,
     RepairError, RepairSet, Selection, choose_margin,
@@ -55,7 +55,7 @@ struct Task<'a> {
     subject: Subject,
     sets: Sets,
     /// What an earlier repair wrote, to go on from.
-    earlier: Option<Checkpoint>,
+    earlier: Option<Model>,
 }
 
 /// Repairs as the flags say and writes the repaired network.
@@ -103,7 +103,7 @@ impl<'a> Task<'a> {
         let earlier = arguments.start.as_deref();
         let earlier = earlier.map(|path| {
             let what = || format!("earlier repair {}", path.display());
-            Checkpoint::read(path).map_err(prepare(what))
+            Model::open(path).map_err(prepare(what))
         });
         let earlier = earlier.transpose()?;
         let sets = Sets::read(arguments, &subject, progress)?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use network::{Checkpoint, DeviceChoice, Precision};
+use network::{DeviceChoice, Model, Precision};
 use serde::Serialize;
 
 use super::sets::PointSet;
@@ -21,7 +21,7 @@ pub(crate) struct FileRecord {
 }
 
 impl FileRecord {
-    pub(crate) fn network(role: &'static str, path: &Path, network: &Checkpoint) -> Self {
+    pub(crate) fn network(role: &'static str, path: &Path, network: &Model) -> Self {
         Self {
             role,
             path: path.display().to_string(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use data::image::{config, presets};
 use data::labelled::{Intake, Limit, Reader};
 use data::{Preprocessing, Tokenizer};
-use network::{Checkpoint, DeviceChoice, Layer, Network, Precision, architectures};
+use network::{DeviceChoice, Layer, Model, Network, Precision};
 
 use super::arguments::{PREPROCESSINGS, SourceArguments};
 use crate::error::{ExperimentError, Result, prepare};
@@ -17,7 +17,7 @@ const IMAGENET_CLASSES: usize = 1000;
 /// A loaded network.
 pub(crate) struct Subject {
     pub(crate) path: PathBuf,
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Model,
     pub(crate) network: Network,
     /// The layers to edit.
     pub(crate) layers: Vec<Layer>,
@@ -36,8 +36,8 @@ impl Subject {
     ) -> Result<Self> {
         let path = &arguments.network;
         let what = || format!("network {}", path.display());
-        let checkpoint = Checkpoint::read(path).map_err(prepare(what))?;
-        let architecture = architectures::of(&checkpoint).map_err(prepare(what))?.name;
+        let checkpoint = Model::open(path).map_err(prepare(what))?;
+        let architecture = checkpoint.architecture();
         let device = arguments.device.resolve();
         let precision = arguments.dtype.unwrap_or(match architecture {
             "mlp" => device.default_precision(),
@@ -54,7 +54,7 @@ impl Subject {
                 .map(|name| layer(&network, path, name.trim()))
                 .collect::<Result<_>>()?,
             intake: intake(arguments, architecture, &checkpoint, &network)?,
-            class_names: class_names(&checkpoint, network.classes()),
+            class_names: checkpoint.class_names().to_vec(),
             architecture,
             device,
             checkpoint,
@@ -143,7 +143,7 @@ fn named<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
 fn intake(
     arguments: &SourceArguments,
     architecture: &str,
-    checkpoint: &Checkpoint,
+    checkpoint: &Model,
     network: &Network,
 ) -> Result<Intake> {
     let named = arguments.preprocessing.as_deref();
@@ -175,7 +175,7 @@ fn intake(
 /// The preprocessing that lies beside the weights, else that of the architecture's published checkpoint.
 fn preprocessing(
     architecture: &str,
-    checkpoint: &Checkpoint,
+    checkpoint: &Model,
     network: &Network,
     folder: &Path,
 ) -> Result<Preprocessing> {
@@ -214,19 +214,4 @@ fn folder_of(network: &Path) -> PathBuf {
         Some(folder) if folder != Path::new("") => folder.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-/// The names under `id2label` of the configuration; none unless every output has one.
-fn class_names(checkpoint: &Checkpoint, classes: usize) -> Vec<String> {
-    let names = checkpoint
-        .config()
-        .and_then(|config| config.get("id2label"));
-    let name = |class: usize| {
-        let name = names?.get(class.to_string())?;
-        name.as_str().map(str::to_owned)
-    };
-    (0..classes)
-        .map(name)
-        .collect::<Option<_>>()
-        .unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use network::{Checkpoint, Network};
+use network::{Model, Network};
 use repair::{RepairSet, Verification};
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::error::{Result, prepare};
 /// A network read back from its file.
 pub(crate) struct Written {
     path: PathBuf,
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Model,
     pub(crate) network: Network,
     pub(crate) check: SelfCheck,
 }
@@ -67,18 +67,14 @@ impl Written {
     /// network that it holds; `original` names device and precision.
     pub(crate) fn new(
         path: &Path,
-        repaired: &Checkpoint,
+        repaired: &Model,
         original: &Network,
         set: &RepairSet,
         margin: f64,
     ) -> Result<Self> {
         let what = || format!("repaired network {}", path.display());
         repaired.write(path).map_err(prepare(what))?;
-        let mut checkpoint = Checkpoint::read(path).map_err(prepare(what))?;
-        // The configuration lies beside the original.
-        if let Some(config) = repaired.config() {
-            checkpoint = checkpoint.with_config(config.clone());
-        }
+        let checkpoint = repaired.reopened(path).map_err(prepare(what))?;
         let (device, precision) = (original.device(), original.precision());
         let network = Network::load(&checkpoint, device, precision).map_err(prepare(what))?;
         let verified = repair::verify(&checkpoint, set).map_err(prepare(what))?;
@@ -146,7 +142,7 @@ mod tests {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("written");
-        let write = |repaired: &Checkpoint, set: &RepairSet| {
+        let write = |repaired: &Model, set: &RepairSet| {
             Written::new(&path, repaired, &network, set, 0.0).unwrap()
         };
         write(&checkpoint, &points(answer)).confirm().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use network::{Checkpoint, DeviceChoice, Network, Precision};
+use network::{DeviceChoice, Model, Network, Precision};
 use serde_json::Value;
 
 use super::{Folder, expect, repair, root, unframed};
@@ -66,8 +66,8 @@ fn misclassified_digits_are_right_in_the_file_that_is_written() {
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     assert_eq!(report["outcome"], "repaired");
     assert_eq!(report["self_check"]["holds"], true);
-    let before = Checkpoint::read(&root().join(MNIST)).unwrap();
-    let after = Checkpoint::read(Path::new(&out)).unwrap();
+    let before = Model::open(&root().join(MNIST)).unwrap();
+    let after = Model::open(Path::new(&out)).unwrap();
     let device = DeviceChoice::Flex.open().unwrap();
     let network = Network::load(&after, &device, Precision::F64).unwrap();
     let digits = data::mnist::load_test(&root().join("datasets/mnist")).unwrap();
@@ -442,7 +442,7 @@ fn an_unknown_outcome_exits_with_4_and_keeps_its_attempt_on_request_only() {
     arguments.push("--keep-unfinished");
     let (said, _) = expect(&repair(&arguments), 4);
     assert!(said.contains("self-check: "), "{said}");
-    Checkpoint::read(Path::new(&out)).unwrap();
+    Model::open(Path::new(&out)).unwrap();
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `experiments rank-layers`: which layer to repair.
 
-use network::Checkpoint;
+use network::Model;
 use serde_json::Value;
 
 use super::digits::{HELD_OUT, MNIST, TEST};
@@ -65,8 +65,8 @@ fn the_recommended_attempt_does_least_harm_and_is_the_network_that_is_written() 
     assert!((0.0..=1.0).contains(&sure), "{sure}");
 
     // No weight but those of the recommended layers differs from the original.
-    let original = Checkpoint::read(&super::root().join(MNIST)).unwrap();
-    let repaired = Checkpoint::read(out.as_ref()).unwrap();
+    let original = Model::open(&super::root().join(MNIST)).unwrap();
+    let repaired = Model::open(out.as_ref()).unwrap();
     let edited: Vec<&str> = layers.split(',').collect();
     for name in original.names().filter(|name| name.ends_with("weight")) {
         let (layer, _) = name.rsplit_once('.').unwrap();

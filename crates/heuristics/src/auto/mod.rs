@@ -29,7 +29,7 @@ mod prior;
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use network::{Checkpoint, Network};
+use network::{Model, Network};
 use repair::Options;
 
 use crate::HeuristicError;
@@ -50,7 +50,7 @@ pub struct Question<'a> {
     /// The network that computes.
     pub network: &'a Network,
     /// The file that it was loaded from.
-    pub checkpoint: &'a Checkpoint,
+    pub checkpoint: &'a Model,
     /// What is to be repaired.
     pub points: &'a Dataset,
     /// The margin to begin with.

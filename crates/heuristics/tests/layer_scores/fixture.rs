@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use data::{Dataset, ExampleId};
 use heuristics::{HeuristicError, MEASURED, Phase, Statistics, Subject, by_name};
-use network::{Checkpoint, DeviceChoice, Network, Precision};
+use network::{DeviceChoice, Model, Network, Precision};
 use repair::{DAMPING, GuardMoments, RepairSet};
 
 pub(crate) struct Fixture {
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Model,
     pub(crate) network: Network,
     pub(crate) set: RepairSet,
     pub(crate) guard: Vec<f32>,
@@ -18,7 +18,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     /// A repair set of margin 1, and 40 guard inputs in [-1, 1).
-    pub(crate) fn new(checkpoint: Checkpoint, inputs: &[f32], labels: &[usize]) -> Self {
+    pub(crate) fn new(checkpoint: Model, inputs: &[f32], labels: &[usize]) -> Self {
         let network = Network::load(
             &checkpoint,
             &DeviceChoice::Flex.open().unwrap(),
@@ -104,7 +104,7 @@ pub(crate) fn argmax(
 }
 
 /// A ReLU perceptron without biases, from the rows of its weights.
-pub(crate) fn relu(weights: &[&[&[f32]]]) -> Checkpoint {
+pub(crate) fn relu(weights: &[&[&[f32]]]) -> Model {
     let mut tensors = Vec::new();
     for (i, rows) in weights.iter().enumerate() {
         tensors.push((
@@ -118,11 +118,11 @@ pub(crate) fn relu(weights: &[&[&[f32]]]) -> Checkpoint {
             vec![0.0; rows.len()],
         ));
     }
-    Checkpoint::from_f32(&tensors, &BTreeMap::new(), "test").unwrap()
+    Model::from_f32(&tensors, &BTreeMap::new(), "test").unwrap()
 }
 
 /// A copy in which one tensor is scaled.
-pub(crate) fn scaled(checkpoint: &Checkpoint, tensor: &str, factor: f64) -> Checkpoint {
+pub(crate) fn scaled(checkpoint: &Model, tensor: &str, factor: f64) -> Model {
     let numbers = checkpoint
         .tensor(tensor)
         .unwrap()

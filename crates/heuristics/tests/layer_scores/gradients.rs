@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use heuristics::Probe;
-use network::{Activation, Checkpoint, DeviceChoice, Network, Precision, mlp};
+use network::{Activation, DeviceChoice, Model, Network, Precision, mlp};
 
 use crate::fixture::{Fixture, assert_close, dataset, known, numbers, scaled, scores};
 
@@ -64,7 +64,7 @@ fn the_gradient_norm_is_that_of_finite_differences_of_the_cross_entropy() {
 }
 
 /// A tanh network that gives probabilities.
-fn with_softmax(logits: &Checkpoint) -> Checkpoint {
+fn with_softmax(logits: &Model) -> Model {
     let tensor = |name: &str| {
         let numbers = logits.tensor(name).unwrap();
         let numbers = numbers.iter().map(|&x| x as f32).collect();
@@ -76,7 +76,7 @@ fn with_softmax(logits: &Checkpoint) -> Checkpoint {
         ("activation".into(), "tanh".into()),
         ("output".into(), "softmax".into()),
     ]);
-    Checkpoint::from_f32(&tensors, &metadata, "test").unwrap()
+    Model::from_f32(&tensors, &metadata, "test").unwrap()
 }
 
 #[test]
@@ -84,11 +84,11 @@ fn a_softmax_at_the_end_leaves_the_divergence_of_the_distributions() {
     let layers = [3, 4, 3];
     let [before, after] = [3, 4].map(|seed| mlp::random(&layers, Activation::Tanh, seed).unwrap());
     let set = dataset(numbers(5 * 3, 1), vec![0, 1, 2, 0, 1]);
-    let load = |checkpoint: &Checkpoint| {
+    let load = |checkpoint: &Model| {
         let device = DeviceChoice::Flex.open().unwrap();
         Network::load(checkpoint, &device, Precision::F64).unwrap()
     };
-    let effects = |before: &Checkpoint, after: &Checkpoint| {
+    let effects = |before: &Model, after: &Model| {
         let probe = Probe::new(&load(before), &set).unwrap();
         probe.effects(&load(after)).unwrap()
     };

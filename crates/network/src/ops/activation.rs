@@ -1,194 +1,52 @@
-//! Elementwise functions.
-//!
-//! A piecewise-linear one has, at every pre-activation where it is linear, a
-//! [`Piece`]: the slope there and the half-line on which that slope holds. All
-//! of them pass through the origin on every piece that is used here, so the
-//! frozen function is `z ↦ slope · z`.
-
-use std::str::FromStr;
+//! Elementwise functions on tensors.
 
 use burn::tensor::activation;
 
 use crate::ops::kernels::smooth::{gelu, silu};
 use crate::value::map_value;
-use crate::{NetworkError, Value};
+use crate::{Activation, Value};
 
-/// An elementwise function.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Activation {
-    /// `max(z, 0)`
-    Relu,
-    /// `max(z, slope · z)`
-    LeakyRelu {
-        /// Slope left of zero.
-        slope: f64,
-    },
-    /// `z · min(max(z + 3, 0), 6) / 6`
-    Hardswish,
-    /// Hyperbolic tangent.
-    Tanh,
-    /// `1 / (1 + exp(-z))`
-    Sigmoid,
-    /// `z · Φ(z)` with the error function.
-    Gelu,
-    /// `z / (1 + exp(-z))`
-    Silu,
-}
+/// `√(2 / π)`, of GELU with tanh.
+const GELU_TANH_SCALE: f64 = 0.797_884_560_802_865_4;
 
-/// The linear piece of an activation at a pre-activation `z`: the function is
-/// `slope · z` for every z with `side · z >= bound`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Piece {
-    /// Derivative on the piece.
-    pub slope: f64,
-    /// +1 for a piece that extends to the right, -1 to the left.
-    pub side: f64,
-    /// Where the piece ends, in units of `side · z`.
-    pub bound: f64,
-}
+/// The weight of the cube in GELU with tanh.
+const GELU_TANH_CUBE: f64 = 0.044_715;
 
-impl Piece {
-    /// Whether the function is `slope · z` at `z`.
-    pub fn holds(&self, z: f64) -> bool {
-        self.side * z >= self.bound
-    }
-}
-
-impl Activation {
-    /// PyTorch's default slope of LeakyReLU.
-    pub const LEAKY_SLOPE: f64 = 0.01;
-
-    /// Every activation, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
-        Self::Relu,
-        Self::LeakyRelu {
-            slope: Self::LEAKY_SLOPE,
-        },
-        Self::Hardswish,
-        Self::Tanh,
-        Self::Sigmoid,
-        Self::Gelu,
-        Self::Silu,
-    ];
-
-    /// The name used in checkpoint metadata.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::LeakyRelu { .. } => "leaky_relu",
-            Self::Hardswish => "hardswish",
-            Self::Tanh => "tanh",
-            Self::Sigmoid => "sigmoid",
-            Self::Gelu => "gelu",
-            Self::Silu => "silu",
-        }
-    }
-
-    /// Whether the function is made of linear pieces, at least somewhere.
-    pub fn has_linear_pieces(&self) -> bool {
-        self.pieces().is_some()
-    }
-
-    /// The linear pieces, the left one and the right one; `None` for a smooth function.
-    pub fn pieces(&self) -> Option<[Piece; 2]> {
-        let (slope, bound) = match *self {
-            Self::Relu => (0.0, 0.0),
-            Self::LeakyRelu { slope } => (slope, 0.0),
-            Self::Hardswish => (0.0, 3.0),
-            Self::Tanh | Self::Sigmoid | Self::Gelu | Self::Silu => return None,
-        };
-        let left = Piece {
-            slope,
-            side: -1.0,
-            bound,
-        };
-        let right = Piece {
-            slope: 1.0,
-            side: 1.0,
-            bound,
-        };
-        Some([left, right])
-    }
-
-    /// The linear piece at `z`, if there is one. At a kink the right piece counts.
-    pub fn piece(&self, z: f64) -> Option<Piece> {
-        let [left, right] = self.pieces()?;
-        [right, left].into_iter().find(|piece| piece.holds(z))
-    }
-
-    /// Applies the function to every entry.
-    pub(crate) fn forward(&self, x: Value) -> Value {
-        map_value!(x, t => {
-            match *self {
-                Self::Relu => activation::relu(t),
-                Self::LeakyRelu { slope } => activation::leaky_relu(t, slope),
-                Self::Hardswish => activation::hard_swish(t),
-                Self::Tanh => activation::tanh(t),
-                Self::Sigmoid => activation::sigmoid(t),
-                Self::Gelu => gelu(t),
-                Self::Silu => silu(t),
+/// Applies a function to every entry.
+pub(crate) fn forward(activation: Activation, x: Value) -> Value {
+    map_value!(x, t => {
+        match activation {
+            Activation::Relu => activation::relu(t),
+            Activation::LeakyRelu { slope } => activation::leaky_relu(t, slope),
+            Activation::Hardswish => activation::hard_swish(t),
+            Activation::Tanh => activation::tanh(t),
+            Activation::Sigmoid => activation::sigmoid(t),
+            Activation::Gelu => gelu(t),
+            Activation::Silu => silu(t),
+            Activation::Elu { alpha } => elu(t, alpha, 1.0),
+            Activation::Selu => elu(t, Activation::SELU_ALPHA, Activation::SELU_GAIN),
+            Activation::GeluTanh => {
+                let cubic = t.clone() + t.clone().powf_scalar(3.0) * GELU_TANH_CUBE;
+                t * 0.5 * (activation::tanh(cubic * GELU_TANH_SCALE) + 1.0)
             }
-        })
-    }
+            Activation::Softplus => activation::softplus(t, 1.0),
+            Activation::Erf => t.erf(),
+            Activation::Exp => t.exp(),
+            Activation::Log => t.log(),
+            Activation::Sqrt => t.sqrt(),
+            Activation::Reciprocal => t.recip(),
+            Activation::Abs => t.abs(),
+            Activation::Power { exponent } => t.powf_scalar(exponent),
+        }
+    })
 }
 
-impl FromStr for Activation {
-    type Err = NetworkError;
-
-    fn from_str(name: &str) -> Result<Self, NetworkError> {
-        Self::ALL
-            .into_iter()
-            .find(|activation| activation.name() == name)
-            .ok_or_else(|| NetworkError::Unknown {
-                kind: "activation",
-                name: name.to_owned(),
-                known: Self::ALL
-                    .map(|activation| activation.name().to_owned())
-                    .to_vec(),
-            })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_end_where_the_slope_changes() {
-        let relu = Activation::Relu;
-        assert_eq!(
-            relu.piece(2.0),
-            Some(Piece {
-                slope: 1.0,
-                side: 1.0,
-                bound: 0.0
-            })
-        );
-        assert_eq!(
-            relu.piece(-2.0),
-            Some(Piece {
-                slope: 0.0,
-                side: -1.0,
-                bound: 0.0
-            })
-        );
-        let leaky = Activation::LeakyRelu { slope: 0.1 };
-        assert_eq!(leaky.piece(-1.0).map(|p| p.slope), Some(0.1));
-        assert_eq!(Activation::Hardswish.piece(0.5), None);
-        assert_eq!(
-            Activation::Hardswish.piece(-4.0),
-            Some(Piece {
-                slope: 0.0,
-                side: -1.0,
-                bound: 3.0
-            })
-        );
-        assert_eq!(Activation::Gelu.piece(9.0), None);
-    }
-
-    #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let error = "swish".parse::<Activation>().unwrap_err().to_string();
-        assert!(error.contains("swish") && error.contains("silu"), "{error}");
-    }
+/// `gain · (max(z, 0) + alpha · (exp(min(z, 0)) - 1))`
+fn elu<const RANK: usize>(
+    z: burn::tensor::Tensor<RANK>,
+    alpha: f64,
+    gain: f64,
+) -> burn::tensor::Tensor<RANK> {
+    let left = (z.clone().clamp_max(0.0).exp() - 1.0) * alpha;
+    (activation::relu(z) + left) * gain
 }

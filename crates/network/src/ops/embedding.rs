@@ -1,88 +1,54 @@
 //! Tables of vectors, looked up by word or by position.
-//!
-//! A batch of token sequences is `[batch, 2, tokens]`: the first plane holds word numbers, the
-//! second 1 at tokens and 0 at padding. Word numbers below 2²⁴ are exact in f32.
 
 use burn::tensor::{Int, Tensor};
+use model::Embedding;
+use model::ops::embedding::{Key, TOKEN_PLANES};
 
-use crate::graph::ParameterSpec;
-use crate::ops::spec;
 use crate::{NetworkError, Value};
 
-/// Planes of a token input: word numbers and mask.
-pub const TOKEN_PLANES: usize = 2;
-
-/// What the rows of a table belong to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key {
-    /// The words of the vocabulary.
-    Word,
-    /// The positions in a sequence.
-    Position,
-}
-
-/// A table and the name of its tensor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Embedding {
-    /// Name of the `[rows, features]` matrix.
-    pub weight: String,
-    /// What a row belongs to.
-    pub key: Key,
-    /// Number of words or positions.
-    pub rows: usize,
-    /// Numbers per row.
-    pub features: usize,
-}
-
-impl Embedding {
-    pub(crate) fn parameters(&self) -> Vec<ParameterSpec> {
-        vec![spec(&self.weight, &[self.rows, self.features])]
-    }
-
-    /// The rows of the tokens of `x`, `[batch, 2, tokens]` to `[batch, tokens, features]`;
-    /// positions are the same in every example.
-    ///
-    /// # Errors
-    /// [`NetworkError::Shape`] when `x` holds no tokens or more than there are positions;
-    /// [`NetworkError::Word`] for a word that is not in the table.
-    pub(crate) fn forward(
-        &self,
-        x: &Value,
-        weight: Tensor<2>,
-        at: &str,
-    ) -> Result<Value, NetworkError> {
-        let (words, tokens) = planes(x, at)?;
-        let [batch, length] = words.dims();
-        let features = self.features;
-        match self.key {
-            Key::Position if length > self.rows => Err(NetworkError::shape(
-                at,
-                format!("at most {} tokens", self.rows),
-                &[batch, length],
-            )),
-            Key::Position => {
-                let rows = weight.slice([0..length, 0..features]).unsqueeze::<3>();
-                Ok(Value::R3(rows.repeat_dim(0, batch)))
-            }
-            Key::Word => {
-                self.check(&tokens, at)?;
-                let numbers: Tensor<1, Int> = words.int().reshape([batch * length]);
-                let rows = weight.select(0, numbers);
-                Ok(Value::R3(rows.reshape([batch, length, features])))
-            }
+/// The rows of the tokens of `x`, `[batch, 2, tokens]` to `[batch, tokens, features]`;
+/// positions are the same in every example.
+///
+/// # Errors
+/// [`NetworkError::Shape`] when `x` holds no tokens or more than there are positions;
+/// [`NetworkError::Word`] for a word that is not in the table.
+pub(crate) fn forward(
+    op: &Embedding,
+    x: &Value,
+    weight: Tensor<2>,
+    at: &str,
+) -> Result<Value, NetworkError> {
+    let (words, tokens) = planes(x, at)?;
+    let [batch, length] = words.dims();
+    let features = op.features;
+    match op.key {
+        Key::Position if length > op.rows => Err(NetworkError::shape(
+            at,
+            format!("at most {} tokens", op.rows),
+            &[batch, length],
+        )),
+        Key::Position => {
+            let rows = weight.slice([0..length, 0..features]).unsqueeze::<3>();
+            Ok(Value::R3(rows.repeat_dim(0, batch)))
+        }
+        Key::Word => {
+            check(op, &tokens, at)?;
+            let numbers: Tensor<1, Int> = words.int().reshape([batch * length]);
+            let rows = weight.select(0, numbers);
+            Ok(Value::R3(rows.reshape([batch, length, features])))
         }
     }
+}
 
-    fn check(&self, words: &[f64], at: &str) -> Result<(), NetworkError> {
-        let known = |&word: &f64| word >= 0.0 && word.fract() == 0.0 && word < self.rows as f64;
-        match words.iter().find(|word| !known(word)) {
-            None => Ok(()),
-            Some(&word) => Err(NetworkError::Word {
-                at: at.to_owned(),
-                word,
-                rows: self.rows,
-            }),
-        }
+fn check(op: &Embedding, words: &[f64], at: &str) -> Result<(), NetworkError> {
+    let known = |&word: &f64| word >= 0.0 && word.fract() == 0.0 && word < op.rows as f64;
+    match words.iter().find(|word| !known(word)) {
+        None => Ok(()),
+        Some(&word) => Err(NetworkError::Word {
+            at: at.to_owned(),
+            word,
+            rows: op.rows,
+        }),
     }
 }
 

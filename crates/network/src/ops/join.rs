@@ -1,31 +1,26 @@
 //! Values joined and taken apart.
 
-use burn::tensor::Tensor;
-
 use crate::value::map_value;
 use crate::{NetworkError, Value};
 
-/// The channels of all sources, one source after the other.
+/// The sources one after the other along the first axis of an example; all other axes must agree.
 pub(crate) fn concat(sources: Vec<Value>, at: &str) -> Result<Value, NetworkError> {
-    let mut images = Vec::with_capacity(sources.len());
-    for source in sources {
-        match (source, images.first().map(Tensor::<4>::dims)) {
-            (Value::R4(x), None) => images.push(x),
-            (Value::R4(x), Some([batch, _, height, width]))
-                if [x.dims()[0], x.dims()[2], x.dims()[3]] == [batch, height, width] =>
-            {
-                images.push(x);
-            }
-            (other, first) => {
-                return Err(NetworkError::shape(
-                    at,
-                    format!("an image like {first:?}"),
-                    &other.shape(),
-                ));
-            }
-        }
+    let shapes: Vec<Vec<usize>> = sources.iter().map(Value::shape).collect();
+    let first = shapes.first().map_or(&[][..], Vec::as_slice);
+    let fits = |shape: &Vec<usize>| {
+        let agree = shape.iter().zip(first).enumerate();
+        shape.len() == first.len()
+            && shape.len() > 1
+            && agree.into_iter().all(|(axis, (a, b))| axis == 1 || a == b)
+    };
+    if let Some(other) = shapes.iter().find(|shape| !fits(shape)) {
+        return Err(NetworkError::shape(
+            at,
+            format!("a value like {first:?}"),
+            other,
+        ));
     }
-    Ok(Value::R4(Tensor::cat(images, 1)))
+    Value::joined(sources, 1, at)
 }
 
 /// The features `start .. start + len` of the last axis.
@@ -40,9 +35,4 @@ pub(crate) fn slice(x: Value, start: usize, len: usize, at: &str) -> Result<Valu
         ));
     }
     Ok(map_value!(x, t => t.narrow(axis, start, len)))
-}
-
-/// Every number times a constant.
-pub(crate) fn scale(x: Value, factor: f64) -> Value {
-    map_value!(x, t => t * factor)
 }

@@ -1,33 +1,10 @@
-//! Affine maps: `y = x Wᵀ + b`, `W` as `[outputs, inputs]` (PyTorch's layout).
+//! Affine maps of the last axis.
 
 use burn::tensor::Tensor;
 
-use crate::graph::ParameterSpec;
-use crate::ops::spec;
 use crate::{NetworkError, Value};
 
-/// A linear layer and the names of its tensors.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Linear {
-    /// Name of the `[outputs, inputs]` matrix.
-    pub weight: String,
-    /// Name of the `[outputs]` vector.
-    pub bias: Option<String>,
-    /// Features in.
-    pub inputs: usize,
-    /// Features out.
-    pub outputs: usize,
-}
-
-impl Linear {
-    pub(crate) fn parameters(&self) -> Vec<ParameterSpec> {
-        let weight = spec(&self.weight, &[self.outputs, self.inputs]);
-        let bias = self.bias.iter().map(|bias| spec(bias, &[self.outputs]));
-        [weight].into_iter().chain(bias).collect()
-    }
-}
-
-/// Applies the map to the last axis of `x`.
+/// Applies `x Wᵀ + b` to the last axis of `x`, `W` as `[outputs, inputs]`.
 pub(crate) fn forward(
     x: Value,
     weight: Tensor<2>,

@@ -14,7 +14,7 @@ use crate::{NetworkError, Value};
 /// `[batch, channels, h, w]` to `[batch, p², patches, channels]`.
 pub(crate) fn unfold(x: Value, patch: usize, at: &str) -> Result<Value, NetworkError> {
     let channels = x.shape().get(1).copied().unwrap_or_default();
-    let x = x.image(channels, 1, 0, at)?;
+    let x = x.image(channels, [1, 1], at)?;
     let [b, c, h, w] = x.dims();
     let (rows, columns) = (h.div_ceil(patch), w.div_ceil(patch));
     let x = resize(x, [rows * patch, columns * patch]);

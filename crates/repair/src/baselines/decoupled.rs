@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use network::{Checkpoint, Layer, Mode, Network, Value};
+use network::{Layer, Mode, Model, Network, Value};
 
 use super::layer_rows::Edit;
 use super::pointwise::Pointwise;
@@ -65,7 +65,7 @@ pub struct DecoupledNetwork {
     layer: Pointwise,
     /// W̃ of both channels at the layer, p x (m + 1).
     matrices: [Vec<f64>; 2],
-    checkpoint: Checkpoint,
+    checkpoint: Model,
 }
 
 impl DecoupledNetwork {
@@ -78,7 +78,7 @@ impl DecoupledNetwork {
         original: &Network,
         values: &Network,
         layer: &Layer,
-        checkpoint: Checkpoint,
+        checkpoint: Model,
     ) -> Result<Self, RepairError> {
         let layer = Pointwise::new(original, layer)?;
         Ok(Self {
@@ -95,7 +95,7 @@ impl DecoupledNetwork {
     }
 
     /// The weights of the value channel.
-    pub fn checkpoint(&self) -> &Checkpoint {
+    pub fn checkpoint(&self) -> &Model {
         &self.checkpoint
     }
 

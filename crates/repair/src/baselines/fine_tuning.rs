@@ -171,7 +171,7 @@ impl<'a> Descent<'a> {
     fn measure(&self) -> Result<Option<Measured>, RepairError> {
         let checkpoint = match self.task.checkpoint.with_tensors(&self.weights) {
             Ok(checkpoint) => checkpoint,
-            Err(NetworkError::NotFinite { .. }) => return Ok(None),
+            Err(ModelError::NotFinite { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let network = self.task.loaded(&checkpoint)?;

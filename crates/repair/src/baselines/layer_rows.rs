@@ -58,7 +58,7 @@ impl Edit {
         self,
         task: &BaselineTask<'_>,
         layer: &Layer,
-        predictor: impl Fn(network::Checkpoint) -> Result<Predictor, RepairError>,
+        predictor: impl Fn(network::Model) -> Result<Predictor, RepairError>,
     ) -> Result<BaselineOutcome, RepairError> {
         let start = Instant::now();
         self.check()?;
@@ -115,7 +115,7 @@ impl Edit {
             };
             let edited = rows.layer.edited(task.checkpoint, &x.matrix)?;
             let checkpoint = match task.checkpoint.with_tensors(&edited) {
-                Err(NetworkError::NotFinite { .. }) => {
+                Err(ModelError::NotFinite { .. }) => {
                     return Ok(stopped(StopReason::Overflow, best));
                 }
                 checkpoint => checkpoint?,

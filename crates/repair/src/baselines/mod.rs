@@ -21,7 +21,7 @@ mod pointwise;
 use std::time::{Duration, Instant};
 
 use data::Dataset;
-use network::{Checkpoint, Layer, Network, Value};
+use network::{Layer, Model, Network, Value};
 
 use crate::predict::largest;
 use crate::{Inequality, RepairError, RepairSet, StopReason, Verification};
@@ -37,7 +37,7 @@ pub struct BaselineTask<'a> {
     /// The network that computes.
     pub network: &'a Network,
     /// The file that the network was loaded from and that is edited.
-    pub checkpoint: &'a Checkpoint,
+    pub checkpoint: &'a Model,
     /// The start layer; baselines that choose their own layer ignore it.
     pub layer: &'a Layer,
     /// What must hold.
@@ -58,13 +58,9 @@ impl BaselineTask<'_> {
     }
 
     /// The network whose weights are those of `checkpoint`.
-    fn loaded(&self, checkpoint: &Checkpoint) -> Result<Network, RepairError> {
-        Ok(Network::from_graph(
-            self.network.graph().clone(),
-            checkpoint,
-            self.network.device(),
-            self.network.precision(),
-        )?)
+    fn loaded(&self, checkpoint: &Model) -> Result<Network, RepairError> {
+        let (device, precision) = (self.network.device(), self.network.precision());
+        Ok(Network::load(checkpoint, device, precision)?)
     }
 }
 
@@ -176,7 +172,7 @@ pub enum Predictor {
     /// A network like the original with other numbers.
     Plain {
         /// The file: the original with the edited tensors overwritten, rounded to their dtype.
-        checkpoint: Checkpoint,
+        checkpoint: Model,
         /// The network loaded from it.
         network: Network,
     },

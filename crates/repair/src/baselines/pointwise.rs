@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
-use network::{Checkpoint, Layer, LayerKind, Network, Op, Value};
+use network::{Layer, LayerKind, Model, Network, Op, Value};
 
 use crate::RepairError;
 
@@ -28,7 +28,11 @@ impl Pointwise {
     pub(super) fn new(network: &Network, layer: &Layer) -> Result<Self, RepairError> {
         let image = match &network.graph().nodes()[layer.node].op {
             Op::Linear(_) => false,
-            Op::Conv2d(op) if [op.kernel, op.stride, op.groups] == [1, 1, 1] && op.padding == 0 => {
+            Op::Conv2d(op)
+                if [op.kernel, op.stride, op.dilation] == [[1; 2]; 3]
+                    && op.groups == 1
+                    && op.padding == [0; 2] =>
+            {
                 true
             }
             op => {
@@ -135,7 +139,7 @@ impl Pointwise {
     /// The layer's tensors after adding `delta` to W̃: stored number plus change.
     pub(super) fn edited(
         &self,
-        checkpoint: &Checkpoint,
+        checkpoint: &Model,
         delta: &[f64],
     ) -> Result<BTreeMap<String, Vec<f64>>, RepairError> {
         let (m, width) = (self.layer.inputs, self.width());

@@ -1,4 +1,5 @@
-//! Convolutions, `y[o, r, c] = b[o] + Σ_{q, i, j} W[o, q, i, j] · x[q, s r + i - p, s c + j - p]`.
+//! Convolutions, `y[o, r, c] = b[o] + Σ_{q, i, j} W[o, q, i, j] · x[q, s r + d i - p, s c + d j - p]`,
+//! with stride s, dilation d and padding p of each axis.
 //!
 //! The pixels that an output position reads form a column of a matrix P of patches, so a group of
 //! channels is the product W P. P is built for some rows of outputs at a time. A group of one
@@ -8,7 +9,7 @@ use std::iter::repeat_n;
 use std::ops::Range;
 
 use faer::{MatMut, MatRef};
-use network::ops::Conv2d;
+use model::ops::Conv2d;
 
 use super::value::{Value, add_product, misfit};
 use crate::RepairError;
@@ -17,7 +18,7 @@ use crate::RepairError;
 /// the product reads it from.
 const PATCH_NUMBERS: usize = 1 << 17;
 
-/// Convolves `x`, `[inputs, h, w]`, with `weight`, `[outputs, inputs / groups, kernel, kernel]`.
+/// Convolves `x`, `[inputs, h, w]`, with `weight`, `[outputs, inputs / groups, h, w]`.
 pub(super) fn convolution(
     op: &Conv2d,
     x: &Value,
@@ -26,16 +27,20 @@ pub(super) fn convolution(
     at: &str,
 ) -> Result<Value, RepairError> {
     let [channels, height, width] = x.image(at)?;
-    if channels != op.inputs || height.min(width) + 2 * op.padding < op.kernel {
-        let least = op.kernel.saturating_sub(2 * op.padding).max(1);
-        let expected = format!("[{}, h, w] with h and w of at least {least}", op.inputs);
+    let span = [0, 1].map(|axis| op.dilation[axis] * (op.kernel[axis] - 1) + 1);
+    let padded = [0, 1].map(|axis| [height, width][axis] + 2 * op.padding[axis]);
+    if channels != op.inputs || padded[0] < span[0] || padded[1] < span[1] {
+        let [h, w] = [0, 1].map(|axis| span[axis].saturating_sub(2 * op.padding[axis]).max(1));
+        let expected = format!(
+            "[{}, h, w] with h of at least {h}, w of at least {w}",
+            op.inputs
+        );
         return Err(misfit(at, expected, &x.shape));
     }
-    let outputs = |extent| (extent + 2 * op.padding - op.kernel) / op.stride + 1;
     let windows = Windows {
         op,
         input: [height, width],
-        output: [outputs(height), outputs(width)],
+        output: [0, 1].map(|axis| (padded[axis] - span[axis]) / op.stride[axis] + 1),
     };
     let [rows, columns] = windows.output;
     let mut y = match bias {
@@ -73,7 +78,7 @@ impl Windows<'_> {
         let outputs = y.len() / (rows * columns);
         let weight = MatRef::from_row_major_slice(weight, outputs, reads);
         let mut y = MatMut::from_row_major_slice_mut(y, outputs, rows * columns);
-        if (self.op.kernel, self.op.stride, self.op.padding) == (1, 1, 0) {
+        if (self.op.kernel, self.op.stride, self.op.padding) == ([1; 2], [1; 2], [0; 2]) {
             // The image is its own matrix of patches.
             return add_product(
                 y,
@@ -102,26 +107,27 @@ impl Windows<'_> {
             kernel,
             stride,
             padding,
+            dilation,
             ..
         } = *self.op;
         patches.clear();
         for plane in x.chunks_exact(height * width) {
-            for i in 0..kernel {
+            for i in 0..kernel[0] {
                 let rows = self.inside(0, i);
-                for j in 0..kernel {
+                for j in 0..kernel[1] {
                     let columns = self.inside(1, j);
                     for r in some.clone() {
                         if !rows.contains(&r) || columns.is_empty() {
                             patches.extend(repeat_n(0.0, self.output[1]));
                             continue;
                         }
-                        let row = (r * stride + i - padding) * width;
-                        let start = row + columns.start * stride + j - padding;
+                        let row = (r * stride[0] + i * dilation[0] - padding[0]) * width;
+                        let first = columns.start * stride[1] + j * dilation[1] - padding[1];
+                        let pixels = &plane[row + first..];
                         patches.extend(repeat_n(0.0, columns.start));
-                        match stride {
-                            1 => patches.extend_from_slice(&plane[start..start + columns.len()]),
-                            _ => patches
-                                .extend(plane[start..].iter().step_by(stride).take(columns.len())),
+                        match stride[1] {
+                            1 => patches.extend_from_slice(&pixels[..columns.len()]),
+                            step => patches.extend(pixels.iter().step_by(step).take(columns.len())),
                         }
                         patches.extend(repeat_n(0.0, self.output[1] - columns.end));
                     }
@@ -137,23 +143,25 @@ impl Windows<'_> {
             kernel,
             stride,
             padding,
+            dilation,
             ..
         } = *self.op;
-        let kernels = weight.chunks_exact(kernel * kernel);
+        let kernels = weight.chunks_exact(kernel[0] * kernel[1]);
         for (y, weight) in y.chunks_exact_mut(rows * columns).zip(kernels) {
             for (tap, &w) in weight.iter().enumerate() {
-                let (i, j) = (tap / kernel, tap % kernel);
+                let (i, j) = (tap / kernel[1], tap % kernel[1]);
                 let inside = self.inside(1, j);
                 if inside.is_empty() {
                     continue;
                 }
                 for r in self.inside(0, i) {
-                    let row = (r * stride + i - padding) * width;
-                    let pixels = &x[row + inside.start * stride + j - padding..];
+                    let row = (r * stride[0] + i * dilation[0] - padding[0]) * width;
+                    let first = inside.start * stride[1] + j * dilation[1] - padding[1];
+                    let pixels = &x[row + first..];
                     let sums = &mut y[r * columns..][inside.clone()];
-                    match stride {
+                    match stride[1] {
                         1 => accumulate(sums, w, pixels.iter()),
-                        _ => accumulate(sums, w, pixels.iter().step_by(stride)),
+                        step => accumulate(sums, w, pixels.iter().step_by(step)),
                     }
                 }
             }
@@ -161,11 +169,10 @@ impl Windows<'_> {
     }
 
     /// The outputs along an axis whose `tap` reads inside the image: those at which
-    /// `0 <= stride · output + tap - padding < extent`.
+    /// `0 <= stride · output + dilation · tap - padding < extent`.
     fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
-        let Conv2d {
-            stride, padding, ..
-        } = *self.op;
+        let (stride, padding) = (self.op.stride[axis], self.op.padding[axis]);
+        let tap = tap * self.op.dilation[axis];
         let first = padding.saturating_sub(tap).div_ceil(stride);
         let end = (self.input[axis] + padding)
             .saturating_sub(tap)
@@ -191,9 +198,10 @@ mod tests {
             bias: None,
             inputs,
             outputs,
-            kernel,
-            stride,
-            padding,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1; 2],
             groups,
         }
     }
@@ -207,18 +215,23 @@ mod tests {
     /// The definition, one output at a time.
     fn by_definition(op: &Conv2d, x: &Value, weight: &[f64], bias: &[f64]) -> Value {
         let [_, h, w] = x.image("here").unwrap();
-        let out = |extent| (extent + 2 * op.padding - op.kernel) / op.stride + 1;
+        let [rows, columns] = op.output_size([h, w]).unwrap();
         let per_group = op.inputs / op.groups;
         let mut y = Vec::new();
         for o in 0..op.outputs {
             let group = o / (op.outputs / op.groups);
-            for r in 0..out(h) {
-                for c in 0..out(w) {
+            for r in 0..rows {
+                for c in 0..columns {
                     let mut sum = bias[o];
                     for read in 0..op.reads() {
-                        let (q, tap) = (read / op.kernel.pow(2), read % op.kernel.pow(2));
-                        let row = (r * op.stride + tap / op.kernel).checked_sub(op.padding);
-                        let column = (c * op.stride + tap % op.kernel).checked_sub(op.padding);
+                        let [_, across] = op.kernel;
+                        let area = op.kernel[0] * across;
+                        let (q, tap) = (read / area, read % area);
+                        let at = |axis: usize, output: usize, tap: usize| {
+                            (output * op.stride[axis] + tap * op.dilation[axis])
+                                .checked_sub(op.padding[axis])
+                        };
+                        let (row, column) = (at(0, r, tap / across), at(1, c, tap % across));
                         if let (Some(row), Some(column)) = (row, column)
                             && row < h
                             && column < w
@@ -232,7 +245,7 @@ mod tests {
                 }
             }
         }
-        Value::new(&[op.outputs, out(h), out(w)], y)
+        Value::new(&[op.outputs, rows, columns], y)
     }
 
     #[test]
@@ -247,6 +260,19 @@ mod tests {
             op(4, 4, [3, 1, 1, 4]),
             op(4, 8, [3, 2, 1, 4]),
             op(2, 3, [5, 3, 4, 1]),
+            Conv2d {
+                kernel: [3, 2],
+                stride: [1, 2],
+                padding: [2, 0],
+                dilation: [2, 3],
+                ..op(2, 3, [1, 1, 0, 1])
+            },
+            Conv2d {
+                kernel: [1, 3],
+                padding: [0, 1],
+                dilation: [1, 2],
+                ..op(3, 3, [1, 1, 0, 3])
+            },
         ];
         // The last image needs more than one matrix of patches.
         for (op, [h, w]) in geometries
@@ -254,7 +280,7 @@ mod tests {
             .flat_map(|op| [[7, 9], [8, 6], [3, 10]].map(|size| (op, size)))
             .chain([(&geometries[0], [90, 100])])
         {
-            if h.min(w) + 2 * op.padding < op.kernel {
+            if op.output_size([h, w]).is_none() {
                 continue;
             }
             let x = Value::new(&[op.inputs, h, w], numbers(op.inputs * h * w));
@@ -295,7 +321,7 @@ mod tests {
         let error = convolution(&op(3, 1, [3, 1, 0, 1]), &x, &[0.0; 27], None, "stem").unwrap_err();
         let error = error.to_string();
         assert!(
-            error.contains("stem: expected shape [3, h, w] with h and w of at least 3"),
+            error.contains("stem: expected shape [3, h, w] with h of at least 3, w of at least 3"),
             "{error}"
         );
     }

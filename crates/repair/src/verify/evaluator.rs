@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use network::{Checkpoint, Graph, Node, NodeId, Op, architectures};
+use network::{Graph, Model, Node, NodeId, Op};
 use rayon::prelude::*;
 
 use super::value::{Value, misfit};
@@ -27,8 +27,8 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`RepairError::Network`] when a tensor is missing or misshapen or the architecture unclear.
-    pub fn new(checkpoint: &Checkpoint) -> Result<Self, RepairError> {
-        let graph = architectures::graph(checkpoint)?;
+    pub fn new(checkpoint: &Model) -> Result<Self, RepairError> {
+        let graph = checkpoint.graph().clone();
         let mut tensors = BTreeMap::new();
         for spec in graph.parameters() {
             let shape = checkpoint.shape(&spec.name)?;
@@ -170,9 +170,19 @@ impl Evaluator {
             }
             Op::Activation(op) => Ok(one(operands)?.map(|z| pointwise::activate(*op, z))),
             Op::Softmax => norm::softmax(one(operands)?, at),
+            Op::LogSoftmax => norm::log_softmax(one(operands)?, at),
+            Op::Standardise { epsilon } => norm::standardise(one(operands)?, *epsilon, at),
+            Op::Mean => {
+                let [x] = exactly(operands, at)?;
+                norm::mean(&x, at)
+            }
             Op::MaxPool(op) => {
                 let [x] = exactly(operands, at)?;
                 pool::max_pool(op, &x, at)
+            }
+            Op::AveragePool(op) => {
+                let [x] = exactly(operands, at)?;
+                pool::average_pool(op, &x, at)
             }
             Op::GlobalAveragePool => {
                 let [x] = exactly(operands, at)?;
@@ -181,8 +191,19 @@ impl Evaluator {
             Op::Concat => join::concat(&operands, at),
             Op::Add => {
                 let [a, b] = exactly(operands, at)?;
-                pointwise::add(Rc::unwrap_or_clone(a), &b, at)
+                pointwise::pairwise(Rc::unwrap_or_clone(a), &b, |a, b| a + b, at)
             }
+            Op::Multiply => {
+                let [a, b] = exactly(operands, at)?;
+                pointwise::pairwise(Rc::unwrap_or_clone(a), &b, |a, b| a * b, at)
+            }
+            Op::AddConstants(constants) => {
+                pointwise::with_constants(constants, one(operands)?, |x, c| x + c, at)
+            }
+            Op::MultiplyConstants(constants) => {
+                pointwise::with_constants(constants, one(operands)?, |x, c| x * c, at)
+            }
+            Op::Rearrange(op) => pointwise::rearrange(op, one(operands)?, at),
             Op::Slice { start, len } => {
                 let [x] = exactly(operands, at)?;
                 join::slice(&x, *start, *len, at)

@@ -5,24 +5,21 @@ use std::rc::Rc;
 use super::value::{Value, misfit};
 use crate::RepairError;
 
-/// The channels of all images, one image after the other.
-pub(super) fn concat(images: &[Rc<Value>], at: &str) -> Result<Value, RepairError> {
-    let Some(first) = images.first() else {
-        return Err(misfit(at, "at least one image", &[]));
+/// The values one after the other along their first axis: channels of images, features of vectors.
+pub(super) fn concat(values: &[Rc<Value>], at: &str) -> Result<Value, RepairError> {
+    let Some([_, rest @ ..]) = values.first().map(|first| first.shape.as_slice()) else {
+        return Err(misfit(at, "at least one value with an axis", &[]));
     };
-    let [_, height, width] = first.image(at)?;
-    let mut channels = 0;
-    let mut numbers = Vec::with_capacity(images.iter().map(|image| image.numbers.len()).sum());
-    for image in images {
-        let [more, h, w] = image.image(at)?;
-        if [h, w] != [height, width] {
-            let expected = format!("[channels, {height}, {width}]");
-            return Err(misfit(at, expected, &image.shape));
+    let mut extent = 0;
+    let mut numbers = Vec::with_capacity(values.iter().map(|value| value.numbers.len()).sum());
+    for value in values {
+        match value.shape.as_slice() {
+            [more, others @ ..] if others == rest => extent += more,
+            _ => return Err(misfit(at, format!("[*, {rest:?}]"), &value.shape)),
         }
-        channels += more;
-        numbers.extend_from_slice(&image.numbers);
+        numbers.extend_from_slice(&value.numbers);
     }
-    Ok(Value::new(&[channels, height, width], numbers))
+    Ok(Value::new(&[&[extent], rest].concat(), numbers))
 }
 
 /// The features `start .. start + len` of the last axis.

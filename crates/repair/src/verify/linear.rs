@@ -1,7 +1,7 @@
 //! Affine maps of features and products of matrices.
 
 use faer::{MatMut, MatRef};
-use network::ops::Linear;
+use model::ops::Linear;
 
 use super::value::{Value, add_product, misfit};
 use crate::RepairError;

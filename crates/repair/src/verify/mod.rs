@@ -12,9 +12,9 @@
 //! | `evaluator` | the walk over the graph, scale |
 //! | `linear` | linear, matmul |
 //! | `convolution` | conv2d |
-//! | `pointwise` | activations, scaling, add |
-//! | `norm` | batch norm, layer norm, softmax |
-//! | `pool` | max-pool, global average pool |
+//! | `pointwise` | activations, scaling, sums, products, constants, rearranged numbers |
+//! | `norm` | batch norm, layer norm, softmax, means |
+//! | `pool` | max-pool, average pools |
 //! | `join` | concat, slice |
 //! | `tokens` | embedding, token mask, token selection, attention heads |
 //! | `patches` | unfold, fold |
@@ -30,7 +30,7 @@ mod pool;
 mod tokens;
 mod value;
 
-use network::Checkpoint;
+use network::Model;
 
 use crate::{Inequality, RepairError, RepairSet};
 
@@ -79,8 +79,8 @@ impl Verification {
 /// # Errors
 /// [`RepairError::Network`] when the bytes do not load or the network cannot read inputs of the
 /// set's shape; [`RepairError::Shape`] when the set does not fit the network.
-pub fn verify(checkpoint: &Checkpoint, set: &RepairSet) -> Result<Verification, RepairError> {
-    let evaluator = Evaluator::new(&parsed_again(checkpoint)?)?.with_input_shape(&set.shape);
+pub fn verify(checkpoint: &Model, set: &RepairSet) -> Result<Verification, RepairError> {
+    let evaluator = Evaluator::new(&checkpoint.parsed_again()?)?.with_input_shape(&set.shape);
     let shape = |what, expected, got| RepairError::Shape {
         what,
         expected,
@@ -104,15 +104,6 @@ pub fn verify(checkpoint: &Checkpoint, set: &RepairSet) -> Result<Verification, 
     Ok(Verification {
         slacks,
         outputs: outputs.concat(),
-    })
-}
-
-/// The checkpoint that a reader of its bytes and its configuration gets.
-fn parsed_again(checkpoint: &Checkpoint) -> Result<Checkpoint, RepairError> {
-    let parsed = Checkpoint::from_bytes(checkpoint.bytes().to_vec(), checkpoint.origin())?;
-    Ok(match checkpoint.config() {
-        Some(config) => parsed.with_config(config.clone()),
-        None => parsed,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Normalisations: of channels by stored moments, of features by their own, of scores to shares.
 
-use network::ops::{BatchNorm, LayerNorm};
+use model::ops::{BatchNorm, LayerNorm};
 
 use super::value::{Value, misfit};
 use crate::RepairError;
@@ -45,6 +45,48 @@ pub(super) fn layer_norm(
         for ((x, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
             *x = (*x - mean) / deviation * weight + bias;
         }
+    }
+    Ok(x)
+}
+
+/// `(x - mean(x)) / √(var(x) + ε)` over the last axis.
+pub(super) fn standardise(mut x: Value, epsilon: f64, at: &str) -> Result<Value, RepairError> {
+    let Some(&features) = x.shape.last().filter(|&&features| features > 0) else {
+        return Err(misfit(at, "[.., features]", &x.shape));
+    };
+    let count = features as f64;
+    for row in x.numbers.chunks_exact_mut(features) {
+        let mean = row.iter().sum::<f64>() / count;
+        let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
+        let deviation = (variance + epsilon).sqrt();
+        row.iter_mut().for_each(|x| *x = (*x - mean) / deviation);
+    }
+    Ok(x)
+}
+
+/// The mean over the last axis, which keeps the extent 1.
+pub(super) fn mean(x: &Value, at: &str) -> Result<Value, RepairError> {
+    let Some(&features) = x.shape.last().filter(|&&features| features > 0) else {
+        return Err(misfit(at, "[.., features]", &x.shape));
+    };
+    let mut shape = x.shape.clone();
+    shape.pop();
+    shape.push(1);
+    let rows = x.numbers.chunks_exact(features);
+    let means = rows.map(|row| row.iter().sum::<f64>() / features as f64);
+    Ok(Value::new(&shape, means.collect()))
+}
+
+/// `x_j - log Σ_l exp(x_l)` over the last axis; NaN among the scores gives NaN for all.
+pub(super) fn log_softmax(mut x: Value, at: &str) -> Result<Value, RepairError> {
+    let Some(&features) = x.shape.last().filter(|&&features| features > 0) else {
+        return Err(misfit(at, "[.., features]", &x.shape));
+    };
+    for row in x.numbers.chunks_exact_mut(features) {
+        let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
+        let log = largest + sum.ln();
+        row.iter_mut().for_each(|x| *x -= log);
     }
     Ok(x)
 }

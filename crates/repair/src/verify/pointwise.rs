@@ -1,8 +1,8 @@
 //! Functions of single numbers, sums and units.
 
+use model::ops::scaling::Direction;
+use model::ops::{Constants, Rearrange, Scaling};
 use network::Activation;
-use network::ops::Scaling;
-use network::ops::scaling::Direction;
 
 use super::value::{Value, misfit};
 use crate::RepairError;
@@ -20,7 +20,28 @@ pub(super) fn activate(activation: Activation, z: f64) -> f64 {
         Activation::Sigmoid => 1.0 / (1.0 + (-z).exp()),
         Activation::Gelu => 0.5 * z * (1.0 + libm::erf(z / std::f64::consts::SQRT_2)),
         Activation::Silu => z / (1.0 + (-z).exp()),
+        Activation::Elu { alpha } => elu(z, alpha),
+        Activation::Selu => Activation::SELU_GAIN * elu(z, Activation::SELU_ALPHA),
+        Activation::GeluTanh => {
+            let root = (2.0 / std::f64::consts::PI).sqrt();
+            0.5 * z * (1.0 + (root * (z + 0.044_715 * z.powi(3))).tanh())
+        }
+        // For large z the exponential would overflow; NaN goes through the second term.
+        Activation::Softplus if z > 0.0 => z + (-z).exp().ln_1p(),
+        Activation::Softplus => z.exp().ln_1p(),
+        Activation::Erf => libm::erf(z),
+        Activation::Exp => z.exp(),
+        Activation::Log => z.ln(),
+        Activation::Sqrt => z.sqrt(),
+        Activation::Reciprocal => 1.0 / z,
+        Activation::Abs => z.abs(),
+        Activation::Power { exponent } => z.powf(exponent),
     }
+}
+
+/// `z` right of zero, `alpha · (exp(z) - 1)` left of it.
+fn elu(z: f64, alpha: f64) -> f64 {
+    if z < 0.0 { alpha * z.exp_m1() } else { z }
 }
 
 /// `(x - mean) / range` or `x · range + mean` on the last axis; one mean and range may serve all.
@@ -45,13 +66,16 @@ pub(super) fn scale_units(
     Ok(x)
 }
 
-/// The elementwise sum of values of one rank; extents of one are repeated.
-pub(super) fn add(mut a: Value, b: &Value, at: &str) -> Result<Value, RepairError> {
+/// `combine` of the numbers of two values of one rank; extents of one are repeated.
+pub(super) fn pairwise(
+    mut a: Value,
+    b: &Value,
+    combine: impl Fn(f64, f64) -> f64,
+    at: &str,
+) -> Result<Value, RepairError> {
     if a.shape == b.shape {
-        a.numbers
-            .iter_mut()
-            .zip(&b.numbers)
-            .for_each(|(a, b)| *a += b);
+        let pairs = a.numbers.iter_mut().zip(&b.numbers);
+        pairs.for_each(|(a, b)| *a = combine(*a, *b));
         return Ok(a);
     }
     let pairs = || a.shape.iter().zip(&b.shape);
@@ -60,11 +84,46 @@ pub(super) fn add(mut a: Value, b: &Value, at: &str) -> Result<Value, RepairErro
         return Err(misfit(at, format!("{:?}", a.shape), &b.shape));
     }
     let shape: Vec<usize> = pairs().map(|(&a, &b)| if a == 1 { b } else { a }).collect();
-    let sum = |index| {
-        a.numbers[repeated(index, &shape, &a.shape)] + b.numbers[repeated(index, &shape, &b.shape)]
+    let entry = |index| {
+        let (own, other) = (
+            repeated(index, &shape, &a.shape),
+            repeated(index, &shape, &b.shape),
+        );
+        combine(a.numbers[own], b.numbers[other])
     };
-    let numbers = (0..shape.iter().product()).map(sum).collect();
+    let numbers = (0..shape.iter().product()).map(entry).collect();
     Ok(Value::new(&shape, numbers))
+}
+
+/// `combine` of every number and the constant that stands for it.
+pub(super) fn with_constants(
+    constants: &Constants,
+    mut x: Value,
+    combine: impl Fn(f64, f64) -> f64,
+    at: &str,
+) -> Result<Value, RepairError> {
+    let constants = constants.numbers();
+    if constants.len() != x.numbers.len() {
+        return Err(misfit(at, format!("{} numbers", constants.len()), &x.shape));
+    }
+    let pairs = x.numbers.iter_mut().zip(constants);
+    pairs.for_each(|(x, c)| *x = combine(*x, *c));
+    Ok(x)
+}
+
+/// The numbers where `op` puts them.
+pub(super) fn rearrange(op: &Rearrange, x: Value, at: &str) -> Result<Value, RepairError> {
+    if x.numbers.len() != op.reads {
+        return Err(misfit(at, format!("{} numbers", op.reads), &x.shape));
+    }
+    let Some(sources) = &op.sources else {
+        return Ok(Value::new(&op.shape, x.numbers));
+    };
+    let copied = |&source: &u32| match source {
+        Rearrange::FILL => op.fill,
+        source => x.numbers[source as usize],
+    };
+    Ok(Value::new(&op.shape, sources.iter().map(copied).collect()))
 }
 
 /// The index, in a value of extents `own`, of what stands at `index` once it is repeated to `shape`.
@@ -105,7 +164,7 @@ mod tests {
 
     #[test]
     fn no_activation_hides_nan() {
-        for activation in Activation::ALL {
+        for activation in Activation::NAMED {
             assert!(activate(activation, f64::NAN).is_nan(), "{activation:?}");
         }
     }

@@ -1,8 +1,8 @@
 //! Token sequences: words and positions, padding, attention heads.
 
+use model::ops::Embedding;
+use model::ops::embedding::Key;
 use network::NetworkError;
-use network::ops::Embedding;
-use network::ops::embedding::Key;
 
 use super::value::{Value, misfit};
 use crate::RepairError;

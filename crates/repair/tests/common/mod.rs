@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use data::Dataset;
-use network::{Activation, Checkpoint, DeviceChoice, Dtype, Network, Precision, StoredTensor, mlp};
+use network::{Activation, DeviceChoice, Dtype, Model, Network, Precision, StoredTensor, mlp};
 use repair::{
     GuardMoments, Method, Objective, Options, Outcome, Problem, RepairError, RepairSet, repair,
 };
 
 pub(crate) struct Fixture {
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) checkpoint: Model,
     pub(crate) network: Network,
     pub(crate) guard: Vec<f32>,
     width: usize,
@@ -58,7 +58,7 @@ impl Fixture {
             })
             .collect();
         let metadata = self.checkpoint.metadata();
-        self.checkpoint = Checkpoint::from_tensors(&tensors, metadata, "bf16").unwrap();
+        self.checkpoint = Model::from_tensors(&tensors, metadata, "bf16").unwrap();
         let device = DeviceChoice::Flex.open().unwrap();
         self.network = Network::load(&self.checkpoint, &device, Precision::F64).unwrap();
         self
@@ -151,7 +151,7 @@ pub(crate) fn numbers(count: usize, seed: u64) -> Vec<f32> {
 }
 
 /// Outputs of a ReLU or LeakyReLU perceptron, written independently of every crate's forward pass.
-pub(crate) fn forward(checkpoint: &Checkpoint, input: &[f32]) -> Vec<f64> {
+pub(crate) fn forward(checkpoint: &Model, input: &[f32]) -> Vec<f64> {
     let slope = match checkpoint.metadata()["activation"].as_str() {
         "relu" => 0.0,
         "leaky_relu" => 0.1,
@@ -195,7 +195,7 @@ pub(crate) fn assets() -> Option<PathBuf> {
 }
 
 /// A SqueezeNet 1.1 with few channels.
-pub(crate) fn small_squeezenet() -> Checkpoint {
+pub(crate) fn small_squeezenet() -> Model {
     let mut tensors = Vec::new();
     let mut count = 0;
     let mut layer = |name: &str, outputs: usize, inputs: usize, kernel: usize| {
@@ -218,5 +218,5 @@ pub(crate) fn small_squeezenet() -> Checkpoint {
         channels = 9;
     }
     layer("classifier.1", 4, channels, 1);
-    Checkpoint::from_f32(&tensors, &BTreeMap::new(), "small squeezenet").unwrap()
+    Model::from_f32(&tensors, &BTreeMap::new(), "small squeezenet").unwrap()
 }

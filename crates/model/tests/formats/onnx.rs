@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use network::{Checkpoint, DeviceChoice, Dtype, Network, Precision};
+use model::{Checkpoint, DeviceChoice, Dtype, Network, Precision};
 use onnx_ir::{Message, ModelProto, NodeProto, TensorProto};
 
 use crate::common::assets;
@@ -30,7 +30,7 @@ fn write(model: &ModelProto, path: &Path) {
 }
 
 /// Reads a model through a file `m.onnx`.
-fn read(model: &ModelProto) -> Result<Checkpoint, network::NetworkError> {
+fn read(model: &ModelProto) -> Result<Checkpoint, network::ModelError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
     write(model, &path);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorInfo};
 
-use crate::NetworkError;
+use crate::ModelError;
 use crate::formats::{self, StoredTensor};
 
 /// The dtypes whose numbers a network can hold.
@@ -55,9 +55,9 @@ impl Checkpoint {
     /// folder is read as by [`Checkpoint::open_folder`].
     ///
     /// # Errors
-    /// [`NetworkError::Io`], or as [`Checkpoint::from_bytes`]; [`NetworkError::Mismatch`]
+    /// [`ModelError::Io`], or as [`Checkpoint::from_bytes`]; [`ModelError::Mismatch`]
     /// for an ONNX graph whose tensors have no PyTorch names.
-    pub fn read(path: &Path) -> Result<Self, NetworkError> {
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
         formats::read(path)
     }
 
@@ -66,19 +66,19 @@ impl Checkpoint {
     /// `pytorch_model.bin.index.json`, else the only weight file there is.
     ///
     /// # Errors
-    /// [`NetworkError::Folder`] when that names no file or more than one, or as
+    /// [`ModelError::Folder`] when that names no file or more than one, or as
     /// [`Checkpoint::read`].
-    pub fn open_folder(folder: &Path) -> Result<Self, NetworkError> {
+    pub fn open_folder(folder: &Path) -> Result<Self, ModelError> {
         formats::open_folder(folder)
     }
 
     /// Parses the bytes of a safetensors file; `origin` names it in errors.
     ///
     /// # Errors
-    /// [`NetworkError::Malformed`] for bytes that are no safetensors file,
-    /// [`NetworkError::NotFinite`] for weights that are NaN or infinite.
-    pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, NetworkError> {
-        let malformed = |reason: String| NetworkError::Malformed {
+    /// [`ModelError::Malformed`] for bytes that are no safetensors file,
+    /// [`ModelError::NotFinite`] for weights that are NaN or infinite.
+    pub fn from_bytes(bytes: Vec<u8>, origin: &str) -> Result<Self, ModelError> {
+        let malformed = |reason: String| ModelError::Malformed {
             origin: origin.to_owned(),
             format: "safetensors",
             reason,
@@ -113,7 +113,7 @@ impl Checkpoint {
         for (name, info) in &checkpoint.tensors {
             if let Some((position, value)) = formats::not_finite(checkpoint.slice(info), info.dtype)
             {
-                return Err(NetworkError::NotFinite {
+                return Err(ModelError::NotFinite {
                     origin: checkpoint.origin,
                     tensor: name.clone(),
                     position,
@@ -128,12 +128,12 @@ impl Checkpoint {
     /// in the given order: the same arguments give the same bytes.
     ///
     /// # Errors
-    /// [`NetworkError::Malformed`] when a shape does not fit its numbers.
+    /// [`ModelError::Malformed`] when a shape does not fit its numbers.
     pub fn from_f32(
         tensors: &[(String, Vec<usize>, Vec<f32>)],
         metadata: &BTreeMap<String, String>,
         origin: &str,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self, ModelError> {
         let tensors: Vec<StoredTensor> = tensors
             .iter()
             .map(|(name, shape, numbers)| StoredTensor {
@@ -150,13 +150,13 @@ impl Checkpoint {
     /// same arguments give the same bytes.
     ///
     /// # Errors
-    /// [`NetworkError::Malformed`] when a shape does not fit its bytes or a name comes
-    /// twice, [`NetworkError::NotFinite`] for weights that are NaN or infinite.
+    /// [`ModelError::Malformed`] when a shape does not fit its bytes or a name comes
+    /// twice, [`ModelError::NotFinite`] for weights that are NaN or infinite.
     pub fn from_tensors(
         tensors: &[StoredTensor],
         metadata: &BTreeMap<String, String>,
         origin: &str,
-    ) -> Result<Self, NetworkError> {
+    ) -> Result<Self, ModelError> {
         Self::from_bytes(formats::lay_out(tensors, metadata, origin)?, origin)
     }
 
@@ -194,32 +194,32 @@ impl Checkpoint {
     /// Extents of a tensor.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] when there is no such tensor.
-    pub fn shape(&self, name: &str) -> Result<&[usize], NetworkError> {
+    /// [`ModelError::Unknown`] when there is no such tensor.
+    pub fn shape(&self, name: &str) -> Result<&[usize], ModelError> {
         Ok(&self.info(name)?.shape)
     }
 
     /// Element type of a tensor.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] when there is no such tensor.
-    pub fn dtype(&self, name: &str) -> Result<Dtype, NetworkError> {
+    /// [`ModelError::Unknown`] when there is no such tensor.
+    pub fn dtype(&self, name: &str) -> Result<Dtype, ModelError> {
         Ok(self.info(name)?.dtype)
     }
 
     /// A tensor's stored bytes: row-major, little-endian, any dtype.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] when there is no such tensor.
-    pub fn raw(&self, name: &str) -> Result<&[u8], NetworkError> {
+    /// [`ModelError::Unknown`] when there is no such tensor.
+    pub fn raw(&self, name: &str) -> Result<&[u8], ModelError> {
         Ok(self.slice(self.info(name)?))
     }
 
     /// A tensor's numbers in row-major order; every stored float is exact in f64.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
-    pub fn tensor(&self, name: &str) -> Result<Vec<f64>, NetworkError> {
+    /// [`ModelError::Unknown`] or [`ModelError::Dtype`].
+    pub fn tensor(&self, name: &str) -> Result<Vec<f64>, ModelError> {
         let info = self.info(name)?;
         formats::decode(self.slice(info), info.dtype)
             .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))
@@ -229,7 +229,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::tensor`].
-    pub fn tensor_f32(&self, name: &str) -> Result<Vec<f32>, NetworkError> {
+    pub fn tensor_f32(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let info = self.info(name)?;
         formats::decode_f32(self.slice(info), info.dtype)
             .ok_or_else(|| self.dtype_error(name, FLOATS, info.dtype))
@@ -239,7 +239,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::tensor`].
-    pub fn round(&self, name: &str, numbers: &mut [f64]) -> Result<(), NetworkError> {
+    pub fn round(&self, name: &str, numbers: &mut [f64]) -> Result<(), ModelError> {
         let dtype = self.info(name)?.dtype;
         let rounded = formats::encode(numbers, dtype)
             .and_then(|bytes| formats::decode(&bytes, dtype))
@@ -251,8 +251,8 @@ impl Checkpoint {
     /// The numbers of a tensor of 64-bit integers in row-major order.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] or [`NetworkError::Dtype`].
-    pub fn integers(&self, name: &str) -> Result<Vec<i64>, NetworkError> {
+    /// [`ModelError::Unknown`] or [`ModelError::Dtype`].
+    pub fn integers(&self, name: &str) -> Result<Vec<i64>, ModelError> {
         let info = self.info(name)?;
         if info.dtype != Dtype::I64 {
             return Err(self.dtype_error(name, "I64", info.dtype));
@@ -265,14 +265,14 @@ impl Checkpoint {
     /// in each tensor's own dtype.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`], [`NetworkError::Dtype`], [`NetworkError::Shape`]
-    /// for a wrong count, [`NetworkError::NotFinite`] when a number overflows the dtype.
-    pub fn with_tensors(&self, changes: &BTreeMap<String, Vec<f64>>) -> Result<Self, NetworkError> {
+    /// [`ModelError::Unknown`], [`ModelError::Dtype`], [`ModelError::Shape`]
+    /// for a wrong count, [`ModelError::NotFinite`] when a number overflows the dtype.
+    pub fn with_tensors(&self, changes: &BTreeMap<String, Vec<f64>>) -> Result<Self, ModelError> {
         let mut bytes = self.bytes.to_vec();
         for (name, numbers) in changes {
             let info = self.info(name)?;
             if numbers.len() != info.shape.iter().product::<usize>() {
-                return Err(NetworkError::shape(
+                return Err(ModelError::shape(
                     format!("tensor `{name}`"),
                     format!("{} numbers", info.shape.iter().product::<usize>()),
                     &[numbers.len()],
@@ -293,9 +293,9 @@ impl Checkpoint {
     /// the whole checkpoint or what it held before.
     ///
     /// # Errors
-    /// [`NetworkError::Io`].
-    pub fn write(&self, path: &Path) -> Result<(), NetworkError> {
-        let io = |source| NetworkError::Io {
+    /// [`ModelError::Io`].
+    pub fn write(&self, path: &Path) -> Result<(), ModelError> {
+        let io = |source| ModelError::Io {
             action: "write",
             path: path.to_owned(),
             source,
@@ -314,8 +314,8 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn info(&self, name: &str) -> Result<&TensorInfo, NetworkError> {
-        self.tensors.get(name).ok_or_else(|| NetworkError::Unknown {
+    fn info(&self, name: &str) -> Result<&TensorInfo, ModelError> {
+        self.tensors.get(name).ok_or_else(|| ModelError::Unknown {
             kind: "tensor",
             name: name.to_owned(),
             known: self.tensors.keys().cloned().collect(),
@@ -327,8 +327,8 @@ impl Checkpoint {
         &self.bytes[self.data_start + start..self.data_start + end]
     }
 
-    fn dtype_error(&self, tensor: &str, expected: &'static str, got: Dtype) -> NetworkError {
-        NetworkError::Dtype {
+    fn dtype_error(&self, tensor: &str, expected: &'static str, got: Dtype) -> ModelError {
+        ModelError::Dtype {
             origin: self.origin.clone(),
             tensor: tensor.to_owned(),
             expected,
@@ -399,7 +399,7 @@ mod tests {
             .with_tensors(&BTreeMap::from([("b".into(), vec![1e300, 0.0])]))
             .unwrap_err();
         assert!(
-            matches!(error, NetworkError::NotFinite { position: 0, .. }),
+            matches!(error, ModelError::NotFinite { position: 0, .. }),
             "{error}"
         );
     }

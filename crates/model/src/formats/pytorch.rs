@@ -12,7 +12,7 @@ use burn_store::pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader
 use safetensors::Dtype;
 
 use super::{StoredTensor, guarded, malformed};
-use crate::NetworkError;
+use crate::ModelError;
 
 const FORMAT: &str = "PyTorch";
 
@@ -56,7 +56,7 @@ const TORCH_DTYPES: [&str; 6] = [
 ];
 
 /// The tensors of a file of `length` bytes, with their names and dtypes.
-pub(super) fn tensors(path: &Path, length: usize) -> Result<Vec<StoredTensor>, NetworkError> {
+pub(super) fn tensors(path: &Path, length: usize) -> Result<Vec<StoredTensor>, ModelError> {
     let origin = path.display().to_string();
     guarded(FORMAT, &origin, || {
         let refused = |reason: String| malformed(FORMAT, &origin, reason);
@@ -164,9 +164,9 @@ fn is_plain(name: &str) -> bool {
         || TORCH_DTYPES.iter().any(|start| sized(start))
 }
 
-fn unreadable(path: &Path, error: PytorchError) -> NetworkError {
+fn unreadable(path: &Path, error: PytorchError) -> ModelError {
     match error {
-        PytorchError::Io(source) if source.raw_os_error().is_some() => NetworkError::Io {
+        PytorchError::Io(source) if source.raw_os_error().is_some() => ModelError::Io {
             action: "read",
             path: path.to_owned(),
             source,

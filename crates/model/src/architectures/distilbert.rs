@@ -12,7 +12,7 @@ use crate::architectures::{agree, configured, extents};
 use crate::graph::NodeId;
 use crate::ops::embedding::{Embedding, Key, TOKEN_PLANES};
 use crate::ops::{LayerNorm, Linear, Op};
-use crate::{Activation, Checkpoint, Graph, NetworkError};
+use crate::{Activation, Checkpoint, Graph, ModelError};
 
 /// ε of every layer norm; the architecture has no option for it.
 const EPSILON: f64 = 1e-12;
@@ -20,9 +20,9 @@ const EPSILON: f64 = 1e-12;
 /// The graph of a checkpoint.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when a tensor is missing or misshapen, when there is no
+/// [`ModelError::Architecture`] when a tensor is missing or misshapen, when there is no
 /// configuration, or when it contradicts the tensors.
-pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     let embeddings = "distilbert.embeddings";
     let words = format!("{embeddings}.word_embeddings");
     let positions = format!("{embeddings}.position_embeddings");
@@ -96,8 +96,8 @@ fn depth(checkpoint: &Checkpoint) -> usize {
         .count()
 }
 
-fn heads(checkpoint: &Checkpoint, dim: usize) -> Result<usize, NetworkError> {
-    let unclear = |reason: String| NetworkError::Architecture {
+fn heads(checkpoint: &Checkpoint, dim: usize) -> Result<usize, ModelError> {
+    let unclear = |reason: String| ModelError::Architecture {
         origin: checkpoint.origin().to_owned(),
         reason,
     };
@@ -114,14 +114,14 @@ fn heads(checkpoint: &Checkpoint, dim: usize) -> Result<usize, NetworkError> {
     }
 }
 
-fn activation(checkpoint: &Checkpoint) -> Result<Activation, NetworkError> {
+fn activation(checkpoint: &Checkpoint) -> Result<Activation, ModelError> {
     let config = checkpoint
         .config()
         .and_then(|config| config.get("activation"));
     match config.and_then(serde_json::Value::as_str) {
         Some("gelu") | None => Ok(Activation::Gelu),
         Some("relu") => Ok(Activation::Relu),
-        Some(other) => Err(NetworkError::Unknown {
+        Some(other) => Err(ModelError::Unknown {
             kind: "activation of distilbert",
             name: other.to_owned(),
             known: vec!["gelu".to_owned(), "relu".to_owned()],
@@ -144,7 +144,7 @@ impl Builder<'_> {
         name: &str,
         x: NodeId,
         mask: NodeId,
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let attended = self.attention(&format!("{name}.attention"), x, mask)?;
         let sum = self.add(&format!("{name}.attention.sum"), attended, x)?;
         let x = self.norm(&format!("{name}.sa_layer_norm"), sum)?;
@@ -159,7 +159,7 @@ impl Builder<'_> {
     }
 
     /// `softmax(Q Kᵀ / √d + mask) V` per head, then the output projection.
-    fn attention(&mut self, name: &str, x: NodeId, mask: NodeId) -> Result<NodeId, NetworkError> {
+    fn attention(&mut self, name: &str, x: NodeId, mask: NodeId) -> Result<NodeId, ModelError> {
         let heads = self.heads;
         let mut head = |part: &str| {
             let projected = self.linear(&format!("{name}.{part}_lin"), x)?;
@@ -185,7 +185,7 @@ impl Builder<'_> {
         self.linear(&format!("{name}.out_lin"), merged)
     }
 
-    fn linear(&mut self, name: &str, source: NodeId) -> Result<NodeId, NetworkError> {
+    fn linear(&mut self, name: &str, source: NodeId) -> Result<NodeId, ModelError> {
         let weight = format!("{name}.weight");
         let [outputs, inputs] = extents(self.checkpoint, &weight)?;
         let linear = Linear {
@@ -197,7 +197,7 @@ impl Builder<'_> {
         self.graph.push(name, Op::Linear(linear), &[source])
     }
 
-    fn norm(&mut self, name: &str, source: NodeId) -> Result<NodeId, NetworkError> {
+    fn norm(&mut self, name: &str, source: NodeId) -> Result<NodeId, ModelError> {
         let norm = LayerNorm {
             weight: format!("{name}.weight"),
             bias: format!("{name}.bias"),
@@ -207,7 +207,7 @@ impl Builder<'_> {
         self.graph.push(name, Op::LayerNorm(norm), &[source])
     }
 
-    fn add(&mut self, name: &str, a: NodeId, b: NodeId) -> Result<NodeId, NetworkError> {
+    fn add(&mut self, name: &str, a: NodeId, b: NodeId) -> Result<NodeId, ModelError> {
         self.graph.push(name, Op::Add, &[a, b])
     }
 }

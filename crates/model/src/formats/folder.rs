@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::{StoredTensor, config, malformed, read, read_file};
-use crate::{Checkpoint, NetworkError};
+use crate::{Checkpoint, ModelError};
 
 /// Names that the hub's conventions give to weights, in order of preference.
 const NAMES: [&str; 4] = [
@@ -21,7 +21,7 @@ const INDEX: &str = ".index.json";
 const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "onnx"];
 
 /// Reads the weights of `folder`.
-pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, NetworkError> {
+pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, ModelError> {
     let path = weights_of(folder)?;
     if !path.display().to_string().ends_with(INDEX) {
         return read(&path);
@@ -36,7 +36,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, NetworkError> {
 }
 
 /// The file with a conventional name, else the only weight file.
-fn weights_of(folder: &Path) -> Result<PathBuf, NetworkError> {
+fn weights_of(folder: &Path) -> Result<PathBuf, ModelError> {
     if let Some(path) = NAMES
         .iter()
         .map(|name| folder.join(name))
@@ -44,7 +44,7 @@ fn weights_of(folder: &Path) -> Result<PathBuf, NetworkError> {
     {
         return Ok(path);
     }
-    let io = |source| NetworkError::Io {
+    let io = |source| ModelError::Io {
         action: "read",
         path: folder.to_owned(),
         source,
@@ -75,14 +75,14 @@ fn weights_of(folder: &Path) -> Result<PathBuf, NetworkError> {
             )
         }
     };
-    Err(NetworkError::Folder {
+    Err(ModelError::Folder {
         folder: folder.to_owned(),
         reason,
     })
 }
 
 /// One checkpoint of the shards that an index lists (`weight_map`: tensor to file name).
-fn read_shards(index: &Path) -> Result<Checkpoint, NetworkError> {
+fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
     let origin = index.display().to_string();
     let refused = |reason: String| malformed("JSON", &origin, reason);
     let listed = config::read(index)?;

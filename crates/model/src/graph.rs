@@ -1,9 +1,9 @@
 //! The graph: named nodes in topological order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::NetworkError;
 use crate::ops::Op;
+use crate::{Checkpoint, ModelError};
 
 /// Position of a node in its graph; 0 is the network's input.
 pub type NodeId = usize;
@@ -25,6 +25,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     input_shape: Vec<usize>,
     companions: BTreeSet<String>,
+    /// Numbers in the output of an example, where the last layer does not tell.
+    classes: Option<usize>,
 }
 
 /// A tensor that a graph needs.
@@ -86,6 +88,8 @@ pub struct Layer {
     pub inputs: usize,
     /// Features or channels out, p.
     pub outputs: usize,
+    /// Why nothing may edit it, where nothing may.
+    pub fixed: Option<String>,
 }
 
 impl Graph {
@@ -100,7 +104,19 @@ impl Graph {
             }],
             input_shape: input_shape.to_vec(),
             companions: BTreeSet::new(),
+            classes: None,
         }
+    }
+
+    /// Says how many outputs the network has, where it is not as many as its last layer.
+    pub fn set_classes(&mut self, classes: usize) {
+        self.classes = Some(classes);
+    }
+
+    /// The number of outputs: that of [`Graph::set_classes`], else what the last layer gives.
+    pub fn classes(&self) -> usize {
+        let last = || self.layers().last().map_or(0, |layer| layer.outputs);
+        self.classes.unwrap_or_else(last)
     }
 
     /// Allows tensors in the checkpoint that no node reads.
@@ -116,16 +132,16 @@ impl Graph {
     /// Appends a node and returns its position.
     ///
     /// # Errors
-    /// [`NetworkError::Unknown`] when a source does not precede it.
+    /// [`ModelError::Unknown`] when a source does not precede it.
     pub fn push(
         &mut self,
         name: impl Into<String>,
         op: Op,
         sources: &[NodeId],
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let id = self.nodes.len();
         if let Some(source) = sources.iter().find(|&&source| source >= id) {
-            return Err(NetworkError::Unknown {
+            return Err(ModelError::Unknown {
                 kind: "source node",
                 name: source.to_string(),
                 known: self.nodes.iter().map(|node| node.name.clone()).collect(),
@@ -154,12 +170,11 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// Every tensor that the graph needs.
+    /// Every tensor that the graph needs, once.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
-        self.nodes
-            .iter()
-            .flat_map(|node| node.op.parameters())
-            .collect()
+        let mut seen = BTreeSet::new();
+        let all = self.nodes.iter().flat_map(|node| node.op.parameters());
+        all.filter(|spec| seen.insert(spec.name.clone())).collect()
     }
 
     /// The weight-bearing layers in topological order.
@@ -176,10 +191,36 @@ impl Graph {
                     bias,
                     inputs,
                     outputs,
+                    fixed: None,
                 });
             }
         }
+        let readers = self.readers();
+        for layer in &mut layers {
+            let tensors = [Some(&layer.weight), layer.bias.as_ref()];
+            layer.fixed = tensors.into_iter().flatten().find_map(|tensor| {
+                let readers = readers
+                    .get(tensor.as_str())
+                    .filter(|nodes| nodes.len() > 1)?;
+                let nodes = readers.join(", ");
+                Some(format!(
+                    "tensor `{tensor}` belongs to several nodes: {nodes}"
+                ))
+            });
+        }
         layers
+    }
+
+    /// The names of the nodes that read each tensor.
+    fn readers(&self) -> BTreeMap<String, Vec<&str>> {
+        let mut readers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for node in &self.nodes {
+            for parameter in node.op.parameters() {
+                let nodes = readers.entry(parameter.name).or_default();
+                nodes.push(&node.name);
+            }
+        }
+        readers
     }
 
     /// Whether an output depends on one channel of the layer's output alone, that of its own
@@ -198,7 +239,7 @@ impl Graph {
     }
 
     /// For every node the last one that reads it; itself when none does.
-    pub(crate) fn last_readers(&self) -> Vec<NodeId> {
+    pub fn last_readers(&self) -> Vec<NodeId> {
         let mut last: Vec<NodeId> = (0..self.nodes.len()).collect();
         for (id, node) in self.nodes.iter().enumerate() {
             for &source in &node.sources {
@@ -209,7 +250,7 @@ impl Graph {
     }
 
     /// The nodes in front of `node` whose values are read at or after it.
-    pub(crate) fn frontier(&self, node: NodeId) -> Vec<NodeId> {
+    pub fn frontier(&self, node: NodeId) -> Vec<NodeId> {
         let mut live: Vec<NodeId> = self.nodes[node..]
             .iter()
             .flat_map(|n| n.sources.iter().copied())
@@ -218,5 +259,40 @@ impl Graph {
         live.sort_unstable();
         live.dedup();
         live
+    }
+
+    /// Checks that a checkpoint holds the tensors of the graph and no others.
+    ///
+    /// # Errors
+    /// [`ModelError::Mismatch`] names every tensor that is missing, unused or misshapen.
+    pub fn check_tensors(&self, checkpoint: &Checkpoint) -> Result<(), ModelError> {
+        let specs = self.parameters();
+        let mut complaints = Vec::new();
+        for spec in &specs {
+            match checkpoint.shape(&spec.name) {
+                Err(_) => complaints.push(format!(
+                    "missing tensor `{}` of shape {:?}",
+                    spec.name, spec.shape
+                )),
+                Ok(got) if got != spec.shape => complaints.push(format!(
+                    "tensor `{}`: expected shape {:?}, got {got:?}",
+                    spec.name, spec.shape
+                )),
+                Ok(_) => {}
+            }
+        }
+        for name in checkpoint.names() {
+            if !specs.iter().any(|spec| spec.name == name) && !self.companions().contains(name) {
+                complaints.push(format!("unused tensor `{name}`"));
+            }
+        }
+        if complaints.is_empty() {
+            Ok(())
+        } else {
+            Err(ModelError::Mismatch {
+                origin: checkpoint.origin().to_owned(),
+                complaints,
+            })
+        }
     }
 }

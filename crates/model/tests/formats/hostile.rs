@@ -1,6 +1,6 @@
 //! Damaged files of every format: an error that names the file, and never a panic.
 
-use network::{Checkpoint, NetworkError};
+use model::{Checkpoint, ModelError};
 use proptest::prelude::*;
 
 use crate::{assert_refused, assert_same_tensors, reference};
@@ -14,7 +14,7 @@ const FILES: [&str; 5] = [
 ];
 
 /// Reads bytes through a file, whose name a refusal must hold.
-fn read(bytes: &[u8]) -> Result<Checkpoint, NetworkError> {
+fn read(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged");
     std::fs::write(&path, bytes).unwrap();

@@ -9,7 +9,7 @@ mod pytorch;
 
 use std::path::PathBuf;
 
-use network::{Checkpoint, NetworkError};
+use model::{Checkpoint, ModelError};
 
 /// A file that the scripts of `tests/reference` wrote.
 fn reference(name: &str) -> PathBuf {
@@ -42,7 +42,7 @@ fn assert_same_tensors(got: &Checkpoint, expected: &Checkpoint) {
 }
 
 /// Checks that reading failed with all of these words.
-fn assert_refused(result: Result<Checkpoint, NetworkError>, words: &[&str]) {
+fn assert_refused(result: Result<Checkpoint, ModelError>, words: &[&str]) {
     let refusal = match result {
         Ok(checkpoint) => panic!("{}: read, expected {words:?}", checkpoint.origin()),
         Err(error) => error.to_string(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{StoredTensor, malformed};
-use crate::NetworkError;
+use crate::ModelError;
 
 /// Bytes of the little-endian header length that starts the format.
 pub(crate) const LENGTH_BYTES: usize = 8;
@@ -14,12 +14,12 @@ const METADATA: &str = "__metadata__";
 /// The bytes of a safetensors file with these tensors, in the given order.
 ///
 /// # Errors
-/// [`NetworkError::Malformed`] when a shape does not fit its bytes or a name comes twice.
+/// [`ModelError::Malformed`] when a shape does not fit its bytes or a name comes twice.
 pub(crate) fn lay_out(
     tensors: &[StoredTensor],
     metadata: &BTreeMap<String, String>,
     origin: &str,
-) -> Result<Vec<u8>, NetworkError> {
+) -> Result<Vec<u8>, ModelError> {
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
         header.insert(METADATA.to_owned(), serde_json::json!(metadata));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use network::{Checkpoint, Dtype, StoredTensor};
+use model::{Checkpoint, Dtype, StoredTensor};
 
 use crate::common::assets;
 use crate::{assert_refused, assert_same_tensors, reference};

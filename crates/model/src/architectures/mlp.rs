@@ -23,16 +23,16 @@ use crate::architectures::extents;
 use crate::graph::NodeId;
 use crate::ops::scaling::{Direction, Scaling};
 use crate::ops::{Linear, Op};
-use crate::{Activation, Checkpoint, Graph, NetworkError};
+use crate::{Activation, Checkpoint, Graph, Model, ModelError};
 
 /// The graph of a checkpoint.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when there is no tensor `<n>.weight`, when one
+/// [`ModelError::Architecture`] when there is no tensor `<n>.weight`, when one
 /// is not a matrix or is empty, or when consecutive widths do not chain;
-/// [`NetworkError::Unknown`] for an activation or output function that is not known.
-pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
-    let unclear = |reason: String| NetworkError::Architecture {
+/// [`ModelError::Unknown`] for an activation or output function that is not known.
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
+    let unclear = |reason: String| ModelError::Architecture {
         origin: checkpoint.origin().to_owned(),
         reason,
     };
@@ -76,7 +76,7 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
         None => false,
         Some("softmax") => true,
         Some(other) => {
-            return Err(NetworkError::Unknown {
+            return Err(ModelError::Unknown {
                 kind: "output function",
                 name: other.to_owned(),
                 known: vec!["softmax".to_owned()],
@@ -114,14 +114,14 @@ fn scaling(
     checkpoint: &Checkpoint,
     [mean, range]: [&str; 2],
     direction: Direction,
-) -> Result<Option<Op>, NetworkError> {
+) -> Result<Option<Op>, ModelError> {
     if checkpoint.shape(mean).is_err() && checkpoint.shape(range).is_err() {
         return Ok(None);
     }
     let [features] = extents(checkpoint, mean)?;
     let ranges = checkpoint.tensor(range)?;
     if let Some(position) = ranges.iter().position(|&range| range == 0.0) {
-        return Err(NetworkError::Architecture {
+        return Err(ModelError::Architecture {
             origin: checkpoint.origin().to_owned(),
             reason: format!("tensor `{range}`: expected ranges other than 0, got 0 at {position}"),
         });
@@ -141,7 +141,7 @@ fn layers(
     positions: &[usize],
     sizes: &[usize],
     activation: Activation,
-) -> Result<NodeId, NetworkError> {
+) -> Result<NodeId, ModelError> {
     let mut last = source;
     for (i, position) in positions.iter().enumerate() {
         let linear = Linear {
@@ -166,14 +166,14 @@ fn layers(
 const SLOPE: &str = "negative_slope";
 
 /// LeakyReLU with the slope that the metadata states, PyTorch's default otherwise.
-fn with_slope(activation: Activation, checkpoint: &Checkpoint) -> Result<Activation, NetworkError> {
+fn with_slope(activation: Activation, checkpoint: &Checkpoint) -> Result<Activation, ModelError> {
     let (Activation::LeakyRelu { .. }, Some(text)) = (activation, checkpoint.metadata().get(SLOPE))
     else {
         return Ok(activation);
     };
     match text.parse() {
         Ok(slope) if (0.0..=1.0).contains(&slope) => Ok(Activation::LeakyRelu { slope }),
-        _ => Err(NetworkError::Architecture {
+        _ => Err(ModelError::Architecture {
             origin: checkpoint.origin().to_owned(),
             reason: format!("metadata `{SLOPE}`: expected a number from 0 to 1, got `{text}`"),
         }),
@@ -184,14 +184,10 @@ fn with_slope(activation: Activation, checkpoint: &Checkpoint) -> Result<Activat
 /// uniform in ±1/√inputs (PyTorch's default), the same for the same seed.
 ///
 /// # Errors
-/// [`NetworkError::Shape`] for fewer than two widths or a width of zero.
-pub fn random(
-    sizes: &[usize],
-    activation: Activation,
-    seed: u64,
-) -> Result<Checkpoint, NetworkError> {
+/// [`ModelError::Shape`] for fewer than two widths or a width of zero.
+pub fn random(sizes: &[usize], activation: Activation, seed: u64) -> Result<Model, ModelError> {
     if sizes.len() < 2 || sizes.contains(&0) {
-        return Err(NetworkError::shape(
+        return Err(ModelError::shape(
             "perceptron widths",
             "two or more, all positive",
             sizes,
@@ -203,7 +199,7 @@ pub fn random(
         let (inputs, outputs) = (pair[0], pair[1]);
         let bound = 1.0 / (inputs as f32).sqrt();
         let uniform = Uniform::new_inclusive(-bound, bound)
-            .map_err(|_| NetworkError::shape("perceptron widths", "finite bound", sizes))?;
+            .map_err(|_| ModelError::shape("perceptron widths", "finite bound", sizes))?;
         let mut draw =
             |count: usize| -> Vec<f32> { (0..count).map(|_| uniform.sample(&mut rng)).collect() };
         tensors.push((
@@ -217,5 +213,5 @@ pub fn random(
     if let Activation::LeakyRelu { slope } = activation {
         metadata.insert(SLOPE.to_owned(), slope.to_string());
     }
-    Checkpoint::from_f32(&tensors, &metadata, "random perceptron")
+    Model::from_f32(&tensors, &metadata, "random perceptron")
 }

@@ -1,6 +1,11 @@
 //! Which architecture a checkpoint holds, told from its tensors.
 
-use crate::{Checkpoint, Graph, NetworkError, distilbert, mlp, mobilevit, squeezenet};
+pub mod distilbert;
+pub mod mlp;
+pub mod mobilevit;
+pub mod squeezenet;
+
+use crate::{Checkpoint, Graph, ModelError};
 
 /// An architecture: how to recognise a checkpoint of it and how to build its graph.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +15,7 @@ pub struct Architecture {
     /// A tensor that only it has; `<number>` stands for any.
     pub mark: &'static str,
     /// The graph of a checkpoint.
-    pub graph: fn(&Checkpoint) -> Result<Graph, NetworkError>,
+    pub graph: fn(&Checkpoint) -> Result<Graph, ModelError>,
 }
 
 /// Every architecture, in the order in which they are tried.
@@ -58,13 +63,13 @@ impl Architecture {
 /// The architecture of a checkpoint.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] says which tensors would tell it.
-pub fn of(checkpoint: &Checkpoint) -> Result<&'static Architecture, NetworkError> {
+/// [`ModelError::Architecture`] says which tensors would tell it.
+pub fn of(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> {
     ALL.iter()
         .find(|architecture| architecture.recognises(checkpoint))
         .ok_or_else(|| {
             let marks = ALL.map(|a| format!("`{}` ({})", a.mark, a.name)).join(", ");
-            NetworkError::Architecture {
+            ModelError::Architecture {
                 origin: checkpoint.origin().to_owned(),
                 reason: format!("there is none of the tensors {marks}"),
             }
@@ -75,19 +80,19 @@ pub fn of(checkpoint: &Checkpoint) -> Result<&'static Architecture, NetworkError
 ///
 /// # Errors
 /// As [`of`] and the architecture's own `graph`.
-pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     (of(checkpoint)?.graph)(checkpoint)
 }
 
 /// The extents of a tensor of known rank.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when it is missing, has another rank or an extent of zero.
+/// [`ModelError::Architecture`] when it is missing, has another rank or an extent of zero.
 pub(crate) fn extents<const RANK: usize>(
     checkpoint: &Checkpoint,
     name: &str,
-) -> Result<[usize; RANK], NetworkError> {
-    let unclear = |reason: String| NetworkError::Architecture {
+) -> Result<[usize; RANK], ModelError> {
+    let unclear = |reason: String| ModelError::Architecture {
         origin: checkpoint.origin().to_owned(),
         reason,
     };
@@ -105,17 +110,14 @@ pub(crate) fn extents<const RANK: usize>(
 /// A positive integer of the checkpoint's configuration; `None` where there is no such key.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when the key holds something else.
-pub(crate) fn configured(
-    checkpoint: &Checkpoint,
-    key: &str,
-) -> Result<Option<usize>, NetworkError> {
+/// [`ModelError::Architecture`] when the key holds something else.
+pub(crate) fn configured(checkpoint: &Checkpoint, key: &str) -> Result<Option<usize>, ModelError> {
     let Some(value) = checkpoint.config().and_then(|config| config.get(key)) else {
         return Ok(None);
     };
     match value.as_u64() {
         Some(number) if number > 0 => Ok(Some(number as usize)),
-        _ => Err(NetworkError::Architecture {
+        _ => Err(ModelError::Architecture {
             origin: checkpoint.origin().to_owned(),
             reason: format!("config `{key}`: expected a positive integer, got {value}"),
         }),
@@ -125,14 +127,10 @@ pub(crate) fn configured(
 /// Checks that the configuration, where it has the key, says what the tensors say.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when the two contradict each other.
-pub(crate) fn agree(
-    checkpoint: &Checkpoint,
-    key: &str,
-    tensors: usize,
-) -> Result<(), NetworkError> {
+/// [`ModelError::Architecture`] when the two contradict each other.
+pub(crate) fn agree(checkpoint: &Checkpoint, key: &str, tensors: usize) -> Result<(), ModelError> {
     match configured(checkpoint, key)? {
-        Some(config) if config != tensors => Err(NetworkError::Architecture {
+        Some(config) if config != tensors => Err(ModelError::Architecture {
             origin: checkpoint.origin().to_owned(),
             reason: format!("config `{key}` is {config}, but the tensors say {tensors}"),
         }),

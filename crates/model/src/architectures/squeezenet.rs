@@ -12,7 +12,7 @@
 use crate::architectures::extents;
 use crate::graph::NodeId;
 use crate::ops::{Conv2d, MaxPool, Op};
-use crate::{Activation, Checkpoint, Graph, NetworkError};
+use crate::{Activation, Checkpoint, Graph, ModelError};
 
 /// Height and width that the published weights are trained for.
 const SIZE: usize = 224;
@@ -24,18 +24,14 @@ const VERSIONS: [([usize; 8], usize); 2] = [
 ];
 
 /// 3x3 windows, two steps apart.
-const POOL: MaxPool = MaxPool {
-    kernel: 3,
-    stride: 2,
-    ceil: true,
-};
+const POOL: MaxPool = MaxPool::square(3, 2, true);
 
 /// The graph of a checkpoint.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when the fire modules are at other positions than in both
+/// [`ModelError::Architecture`] when the fire modules are at other positions than in both
 /// versions, or a tensor is missing or misshapen.
-pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     let fires: Vec<usize> = (0..=12)
         .filter(|n| {
             checkpoint
@@ -45,7 +41,7 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
         .collect();
     let Some((fires, stem)) = VERSIONS.iter().find(|(known, _)| fires == known) else {
         let known = VERSIONS.map(|(fires, _)| format!("{fires:?}")).join(" or ");
-        return Err(NetworkError::Architecture {
+        return Err(ModelError::Architecture {
             origin: checkpoint.origin().to_owned(),
             reason: format!("expected fire modules at features {known}, got {fires:?}"),
         });
@@ -76,7 +72,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     /// Squeeze to few channels, expand with 1x1 and 3x3 kernels, concatenate.
-    fn fire(&mut self, source: NodeId, name: &str) -> Result<NodeId, NetworkError> {
+    fn fire(&mut self, source: NodeId, name: &str) -> Result<NodeId, ModelError> {
         let part = |part: &str| format!("{name}.{part}");
         let s = self.convolution(
             source,
@@ -114,7 +110,7 @@ impl Builder<'_> {
         stride: usize,
         padding: usize,
         relu: &str,
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let weight = format!("{name}.weight");
         let [outputs, inputs, ..] = extents::<4>(self.checkpoint, &weight)?;
         let op = Conv2d {
@@ -122,9 +118,10 @@ impl Builder<'_> {
             bias: Some(format!("{name}.bias")),
             inputs,
             outputs,
-            kernel,
-            stride,
-            padding,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            dilation: [1; 2],
             groups: 1,
         };
         let convolution = self.graph.push(name, Op::Conv2d(op), &[source])?;

@@ -1,6 +1,6 @@
 //! Files of `torch.save`.
 
-use network::{Checkpoint, Dtype};
+use model::{Checkpoint, Dtype};
 
 use crate::{assert_refused, assert_same_tensors, reference};
 

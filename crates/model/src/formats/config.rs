@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use super::{malformed, read_bytes};
-use crate::NetworkError;
+use crate::ModelError;
 
 /// Name of the configuration in the transformers and timm conventions.
 const CONFIG: &str = "config.json";
 
 /// The configuration of a weight file `a.b.safetensors`: the first of `a.b.config.json`,
 /// `a.config.json` and `config.json` in its folder.
-pub(super) fn beside(weights: &Path) -> Result<Option<serde_json::Value>, NetworkError> {
+pub(super) fn beside(weights: &Path) -> Result<Option<serde_json::Value>, ModelError> {
     let name = weights.file_name().and_then(|name| name.to_str());
     let mut stem = name.unwrap_or_default();
     while let Some((shorter, _)) = stem.rsplit_once('.') {
@@ -25,7 +25,7 @@ pub(super) fn beside(weights: &Path) -> Result<Option<serde_json::Value>, Networ
 }
 
 /// Reads a JSON object.
-pub(super) fn read(path: &Path) -> Result<serde_json::Value, NetworkError> {
+pub(super) fn read(path: &Path) -> Result<serde_json::Value, ModelError> {
     let origin = path.display().to_string();
     let value: serde_json::Value = serde_json::from_slice(&read_bytes(path)?)
         .map_err(|error| malformed("JSON", &origin, error.to_string()))?;

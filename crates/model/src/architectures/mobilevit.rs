@@ -14,7 +14,7 @@ mod names;
 use crate::architectures::{configured, extents};
 use crate::graph::NodeId;
 use crate::ops::{BatchNorm, Conv2d, LayerNorm, Linear, Op};
-use crate::{Activation, Checkpoint, Graph, NetworkError};
+use crate::{Activation, Checkpoint, Graph, ModelError};
 use names::{Block, Names};
 
 /// Height and width that the published weights are trained for.
@@ -29,9 +29,9 @@ const EPSILON: f64 = 1e-5;
 /// The graph of a checkpoint.
 ///
 /// # Errors
-/// [`NetworkError::Architecture`] when a tensor is missing or misshapen or the configuration
+/// [`ModelError::Architecture`] when a tensor is missing or misshapen or the configuration
 /// contradicts the architecture.
-pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, NetworkError> {
+pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     let names = Names::of(checkpoint);
     let heads = configured(checkpoint, "num_attention_heads")?.unwrap_or(HEADS);
     let patch = configured(checkpoint, "patch_size")?.unwrap_or(PATCH);
@@ -84,7 +84,7 @@ impl Builder<'_> {
         name: &str,
         x: NodeId,
         stride: usize,
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let [expand, filter, reduce] = self.names.inverted_residual(name);
         let [_, inputs, ..] = self.kernel(&expand)?;
         let [outputs, ..] = self.kernel(&reduce)?;
@@ -98,7 +98,7 @@ impl Builder<'_> {
     }
 
     /// Local representation, transformer over patches, fusion.
-    fn mobilevit_block(&mut self, name: &str, x: NodeId) -> Result<NodeId, NetworkError> {
+    fn mobilevit_block(&mut self, name: &str, x: NodeId) -> Result<NodeId, ModelError> {
         let parts = self.names.mobilevit_block(name);
         let patch = self.patch;
         let local = self.conv_norm(x, &parts.local, 1, true)?;
@@ -121,7 +121,7 @@ impl Builder<'_> {
     }
 
     /// Attention and two linear layers, each on its normalised input and added to it.
-    fn transformer_block(&mut self, name: &str, x: NodeId) -> Result<NodeId, NetworkError> {
+    fn transformer_block(&mut self, name: &str, x: NodeId) -> Result<NodeId, ModelError> {
         let parts = self.names.transformer_block(name);
         let normed = self.norm(&parts.first_norm, x)?;
         let attended = self.attention(name, normed)?;
@@ -135,11 +135,11 @@ impl Builder<'_> {
     }
 
     /// `softmax(Q Kᵀ / √d) V` per head, then the output projection.
-    fn attention(&mut self, name: &str, x: NodeId) -> Result<NodeId, NetworkError> {
+    fn attention(&mut self, name: &str, x: NodeId) -> Result<NodeId, ModelError> {
         let (heads, parts) = (self.heads, self.names.attention(name));
         let [outputs, _] = extents::<2>(self.checkpoint, &format!("{}.weight", parts.output))?;
         if !outputs.is_multiple_of(heads) {
-            return Err(NetworkError::Architecture {
+            return Err(ModelError::Architecture {
                 origin: self.checkpoint.origin().to_owned(),
                 reason: format!(
                     "{heads} attention heads do not divide the width {outputs} of `{name}`"
@@ -199,7 +199,7 @@ impl Builder<'_> {
         name: &str,
         stride: usize,
         activated: bool,
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let (convolution, norm) = self.names.conv_norm(name);
         let y = self.convolution(source, &convolution, stride)?;
         let [channels, ..] = self.kernel(name)?;
@@ -229,7 +229,7 @@ impl Builder<'_> {
         source: NodeId,
         name: &str,
         stride: usize,
-    ) -> Result<NodeId, NetworkError> {
+    ) -> Result<NodeId, ModelError> {
         let weight = format!("{name}.weight");
         let [outputs, reads, kernel, _] = extents(self.checkpoint, &weight)?;
         let groups = if reads == 1 { outputs } else { 1 };
@@ -238,22 +238,23 @@ impl Builder<'_> {
             bias: None,
             inputs: reads * groups,
             outputs,
-            kernel,
-            stride,
-            padding: kernel / 2,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [kernel / 2; 2],
+            dilation: [1; 2],
             groups,
         };
         self.push(name, Op::Conv2d(convolution), &[source])
     }
 
-    fn kernel(&self, name: &str) -> Result<[usize; 4], NetworkError> {
+    fn kernel(&self, name: &str) -> Result<[usize; 4], ModelError> {
         extents(
             self.checkpoint,
             &format!("{}.weight", self.names.conv_norm(name).0),
         )
     }
 
-    fn linear(&mut self, name: &str, source: NodeId) -> Result<NodeId, NetworkError> {
+    fn linear(&mut self, name: &str, source: NodeId) -> Result<NodeId, ModelError> {
         let weight = format!("{name}.weight");
         let [outputs, inputs] = extents(self.checkpoint, &weight)?;
         let bias = Some(format!("{name}.bias")).filter(|bias| self.checkpoint.shape(bias).is_ok());
@@ -266,7 +267,7 @@ impl Builder<'_> {
         self.push(name, Op::Linear(linear), &[source])
     }
 
-    fn norm(&mut self, name: &str, source: NodeId) -> Result<NodeId, NetworkError> {
+    fn norm(&mut self, name: &str, source: NodeId) -> Result<NodeId, ModelError> {
         let weight = format!("{name}.weight");
         let [features] = extents(self.checkpoint, &weight)?;
         let norm = LayerNorm {
@@ -278,7 +279,7 @@ impl Builder<'_> {
         self.push(name, Op::LayerNorm(norm), &[source])
     }
 
-    fn push(&mut self, name: &str, op: Op, sources: &[NodeId]) -> Result<NodeId, NetworkError> {
+    fn push(&mut self, name: &str, op: Op, sources: &[NodeId]) -> Result<NodeId, ModelError> {
         self.graph.push(name, op, sources)
     }
 }

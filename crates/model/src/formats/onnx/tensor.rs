@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use onnx_ir::TensorProto;
 use safetensors::Dtype;
 
-use crate::NetworkError;
+use crate::ModelError;
 use crate::formats::{StoredTensor, malformed};
 
 /// `TensorProto.DataLocation.EXTERNAL`: the elements lie in a file beside the model.
@@ -18,7 +18,7 @@ pub(super) fn stored(
     tensor: &TensorProto,
     name: &str,
     path: &Path,
-) -> Result<StoredTensor, NetworkError> {
+) -> Result<StoredTensor, ModelError> {
     let origin = path.display().to_string();
     let refused = |reason: String| {
         malformed(
@@ -27,7 +27,7 @@ pub(super) fn stored(
             format!("tensor `{}` {reason}", tensor.name),
         )
     };
-    let dtype = dtype(tensor.data_type).ok_or_else(|| NetworkError::Dtype {
+    let dtype = dtype(tensor.data_type).ok_or_else(|| ModelError::Dtype {
         origin: origin.clone(),
         tensor: tensor.name.clone(),
         expected: "floats, integers or booleans of 8 to 64 bits",
