@@ -87,6 +87,14 @@ pub enum ModelError {
         /// The shape given.
         got: Vec<usize>,
     },
+    /// The file does not say what the network computes, and the user may.
+    #[error("`{origin}` does not say {question}")]
+    Unsaid {
+        /// File name or description of the bytes.
+        origin: String,
+        /// What is missing, and which flag or file says it.
+        question: String,
+    },
     /// The outputs have no rule that makes an answer of them.
     #[error("`{origin}`: {reason}")]
     Answer {
@@ -106,6 +114,11 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Whether the file is sound and leaves open what the user can say.
+    pub fn is_a_question(&self) -> bool {
+        matches!(self, Self::Answer { .. } | Self::Unsaid { .. })
+    }
+
     pub(crate) fn shape(at: impl Into<String>, expected: impl Into<String>, got: &[usize]) -> Self {
         Self::Shape {
             at: at.into(),

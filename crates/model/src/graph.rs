@@ -29,6 +29,17 @@ pub struct Graph {
     classes: Option<usize>,
 }
 
+/// Whether a layer can be edited, and how far a repair of it is exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Editing {
+    /// Everything behind it is piecewise linear: repairs with a frozen pattern are exact.
+    Exactly,
+    /// A smooth operator lies behind it: it is repaired by linearising in turns.
+    Sequentially,
+    /// Nothing edits it, for this reason.
+    Never(String),
+}
+
 /// A tensor that a graph needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParameterSpec {
@@ -221,6 +232,26 @@ impl Graph {
             }
         }
         readers
+    }
+
+    /// Whether a layer can be edited, and how far a repair of it is exact.
+    pub fn editing(&self, layer: &Layer) -> Editing {
+        if let Some(reason) = &layer.fixed {
+            return Editing::Never(reason.clone());
+        }
+        if layer.kind == LayerKind::Embedding {
+            return Editing::Never("rows of an embedding are not edited".to_owned());
+        }
+        let mut reached = BTreeSet::from([layer.node]);
+        for (id, node) in self.nodes.iter().enumerate().skip(layer.node + 1) {
+            if node.sources.iter().any(|source| reached.contains(source)) {
+                reached.insert(id);
+                if !node.op.is_piecewise_linear() {
+                    return Editing::Sequentially;
+                }
+            }
+        }
+        Editing::Exactly
     }
 
     /// Whether an output depends on one channel of the layer's output alone, that of its own

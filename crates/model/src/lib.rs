@@ -49,7 +49,7 @@ pub use architectures::{distilbert, mlp, mobilevit, squeezenet};
 pub use checkpoint::Checkpoint;
 pub use error::ModelError;
 pub use formats::{StoredTensor, onnx};
-pub use graph::{Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
+pub use graph::{Editing, Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
 pub use model::{Model, OpenOptions};
 pub use notes::Note;
 pub use ops::activation::{Activation, Piece};

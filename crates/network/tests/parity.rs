@@ -5,7 +5,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{assets, direction};
-use network::{DeviceChoice, Layer, LayerKind, Mode, Model, Network, Precision, Value, parity};
+use network::{
+    Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Model, Network, Precision, Value, parity,
+};
 
 fn check_logits(device: DeviceChoice, precision: Precision) {
     let Some(assets) = assets("mlp/mnist") else {

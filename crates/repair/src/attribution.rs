@@ -309,6 +309,7 @@ mod tests {
             bias: Some("bias".into()),
             inputs,
             outputs,
+            fixed: None,
         }
     }
 

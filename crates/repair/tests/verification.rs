@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{Fixture, assets, numbers, small_squeezenet};
-use network::{Activation, DeviceChoice, Model, Network, Precision, mlp, parity};
+use network::{Activation, Checkpoint, DeviceChoice, Model, Network, Precision, mlp, parity};
 use repair::{Evaluator, Inequality, RepairError, RepairSet, verify};
 
 /// Inputs of a reference and one input's shape: images, vectors, or token sequences with masks.
-fn inputs(reference: &Model, name: &str) -> (Vec<f32>, Vec<usize>) {
+fn inputs(reference: &Checkpoint, name: &str) -> (Vec<f32>, Vec<usize>) {
     if reference.shape("input_ids").is_err() {
         let shape = reference.shape(name).unwrap()[1..].to_vec();
         return (reference.tensor_f32(name).unwrap(), shape);

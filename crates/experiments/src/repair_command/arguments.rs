@@ -11,6 +11,7 @@ use repair::{Method, Objective, Options, Protection, TOLERANCE};
 use serde::{Serialize, Serializer};
 
 use crate::error::{ExperimentError, Result};
+use crate::model_arguments::ModelArguments;
 
 /// A preprocessing under its name.
 pub type Preset = (&'static str, fn() -> Preprocessing);
@@ -38,9 +39,9 @@ fn squeezenet_uncropped() -> Preprocessing {
 #[allow(missing_docs)]
 #[derive(Clone, Debug, Args, Serialize)]
 pub struct SourceArguments {
-    /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub network: PathBuf,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub model: ModelArguments,
     /// Inputs that the network must classify right afterwards
     #[arg(long, value_name = "PATH")]
     pub repair: PathBuf,

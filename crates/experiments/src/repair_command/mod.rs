@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `arguments` | the flags |
-//! | `subject` | the network, and what it takes |
+//! | `subject` | the network |
+//! | `intake` | what it takes |
 //! | `sets` | the repair set, the guard set, and those on which a repair is measured |
 //! | `written` | the repaired network, read back and evaluated |
 //! | `attributed` | what the repair did to weights and answers |
@@ -14,6 +15,7 @@
 
 pub(crate) mod arguments;
 mod attributed;
+pub(crate) mod intake;
 pub(crate) mod provenance;
 pub(crate) mod sets;
 pub(crate) mod subject;
