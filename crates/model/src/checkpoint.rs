@@ -166,6 +166,26 @@ impl Checkpoint {
         self
     }
 
+    /// The same tensors with further metadata, which replace those of the same keys; no tensor's byte moves
+    /// or changes.
+    ///
+    /// # Errors
+    /// [`ModelError::Malformed`] when the header is not that of a safetensors file.
+    pub fn with_metadata(&self, more: &BTreeMap<String, String>) -> Result<Self, ModelError> {
+        let metadata = self.metadata.iter().chain(more);
+        let metadata = metadata
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if metadata == self.metadata {
+            return Ok(self.clone());
+        }
+        let bytes = formats::with_metadata(&self.bytes, self.data_start, &metadata, &self.origin)?;
+        Ok(Self {
+            config: self.config.clone(),
+            ..Self::from_bytes(bytes, &self.origin)?
+        })
+    }
+
     /// Where the checkpoint comes from, for messages.
     pub fn origin(&self) -> &str {
         &self.origin
@@ -369,6 +389,17 @@ mod tests {
             .filter(|(x, y)| x != y)
             .count();
         assert!(differing > 0 && differing <= 8);
+    }
+
+    #[test]
+    fn metadata_are_added_before_the_same_tensors() {
+        let more = BTreeMap::from([("answer".to_owned(), "smallest".to_owned())]);
+        let after = sample().with_metadata(&more).unwrap();
+        assert_eq!(after.metadata()["answer"], "smallest");
+        assert_eq!(after.metadata()["note"], "x");
+        let tensors = |checkpoint: &Checkpoint| checkpoint.bytes[checkpoint.data_start..].to_vec();
+        assert_eq!(tensors(&after), tensors(&sample()));
+        assert_eq!(after.with_metadata(&more).unwrap().bytes(), after.bytes());
     }
 
     #[test]

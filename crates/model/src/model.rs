@@ -8,7 +8,7 @@ use safetensors::Dtype;
 
 use crate::formats::{self, StoredTensor};
 use crate::ops::{Constants, Rearrange};
-use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures};
+use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures, mlp};
 
 /// What a file does not say, or what is to be read instead of what it says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -321,17 +321,43 @@ impl Model {
         self.checkpoint.integers(name)
     }
 
-    /// Writes the model in the format of its file.
+    /// Writes the model in the format of its file; a safetensors file says in its metadata what was given
+    /// or assumed when this one was read.
     ///
     /// # Errors
     /// [`ModelError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ModelError> {
-        self.checkpoint.write(path)
+        self.checkpoint.with_metadata(&self.sayings())?.write(path)
+    }
+
+    /// What the file itself did not say, in metadata that its reader understands.
+    fn sayings(&self) -> BTreeMap<String, String> {
+        let unsaid = |note: &&Note| !matches!(note, Note::Read(_));
+        let notes: Vec<String> = self
+            .notes()
+            .iter()
+            .filter(unsaid)
+            .map(Note::to_string)
+            .collect();
+        let mut sayings = BTreeMap::new();
+        if !notes.is_empty() {
+            sayings.insert(READING.to_owned(), notes.join("; "));
+        }
+        if self.answer() != AnswerRule::Largest {
+            sayings.insert(ANSWER.to_owned(), self.answer().word());
+        }
+        if let Some(activation) = self.options().activation {
+            sayings.insert(mlp::ACTIVATION.to_owned(), activation.name().to_owned());
+        }
+        sayings
     }
 }
 
 /// Metadata key of the rule for an answer, in the words of [`AnswerRule`]'s `FromStr`.
 const ANSWER: &str = "answer";
+
+/// Metadata key of what was given or assumed when a repaired file was read.
+const READING: &str = "informed_repair.reading";
 
 /// Tensors that only the networks of ACAS Xu have, whose advisory is the smallest score (Katz et al. 2017).
 const ACAS_XU: [&str; 2] = ["input_means", "output_range"];

@@ -494,7 +494,7 @@ fn bad_usage_exits_with_2_and_says_what_is_expected() {
         (with_out(&out, &["--preprocessing", "x"]), "squeezenet"),
         (
             with_out(&out, &["--objective", "l2", "--preprocessing", "unit"]),
-            "a network of kind mlp takes no pictures",
+            "the network takes numbers, no pictures",
         ),
         (
             with_out(

@@ -68,7 +68,7 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
             "there is no tensor named `<number>.weight`".to_owned(),
         ));
     }
-    let activation = match checkpoint.metadata().get("activation") {
+    let activation = match checkpoint.metadata().get(ACTIVATION) {
         Some(name) => with_slope(name.parse()?, checkpoint)?,
         None => Activation::Relu,
     };
@@ -161,6 +161,9 @@ fn layers(
     }
     Ok(last)
 }
+
+/// Metadata key of the activation.
+pub(crate) const ACTIVATION: &str = "activation";
 
 /// Metadata key of LeakyReLU's slope.
 const SLOPE: &str = "negative_slope";

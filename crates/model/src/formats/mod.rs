@@ -15,7 +15,7 @@ use ::safetensors::Dtype;
 
 pub(crate) use folder::open_folder;
 pub(crate) use numbers::{decode, decode_f32, encode, not_finite};
-pub(crate) use safetensors::{LENGTH_BYTES, lay_out};
+pub(crate) use safetensors::{LENGTH_BYTES, lay_out, with_metadata};
 
 use crate::{Checkpoint, ModelError};
 

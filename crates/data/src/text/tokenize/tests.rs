@@ -457,12 +457,12 @@ fn a_folder_states_positions_casing_and_the_size_of_the_vocabulary() {
         ),
         (
             config,
-            r#"{"do_basic_tokenize": false}"#,
+            r#"{"do_lower_case": true, "do_basic_tokenize": false}"#,
             "do_basic_tokenize: expected true, got false",
         ),
         (
             r#"{"max_position_embeddings": 512, "vocab_size": 23}"#,
-            "{}",
+            r#"{"do_lower_case": true}"#,
             "vocab.txt: largest token id for the network's vocab_size: expected below 23, got 23",
         ),
         (
