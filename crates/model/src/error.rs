@@ -20,7 +20,7 @@ pub enum ModelError {
     Malformed {
         /// File name or description of the bytes.
         origin: String,
-        /// `safetensors`, `PyTorch`, `ONNX` or `JSON`.
+        /// `safetensors`, `PyTorch`, `ONNX`, `.nnet` or `JSON`.
         format: &'static str,
         /// What the parser found.
         reason: String,
@@ -93,6 +93,14 @@ pub enum ModelError {
         /// File name or description of the bytes.
         origin: String,
         /// Why.
+        reason: String,
+    },
+    /// Nothing says the activation between the layers, or two things say different ones.
+    #[error("`{origin}`: {reason}")]
+    Activation {
+        /// File name or description of the bytes.
+        origin: String,
+        /// Why, and how to say it.
         reason: String,
     },
     /// The architecture cannot be told from the checkpoint.

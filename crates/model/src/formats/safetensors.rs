@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use safetensors::tensor::TensorInfo;
+
 use super::{StoredTensor, malformed};
 use crate::ModelError;
 
@@ -57,14 +59,38 @@ pub(crate) fn lay_out(
             return Err(refused("comes twice".to_owned()));
         }
     }
-    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-    // The format aligns the tensors to eight bytes.
-    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
-    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + end);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
+    let mut bytes = headed(header, end);
     for tensor in tensors {
         bytes.extend_from_slice(&tensor.bytes);
     }
     Ok(bytes)
+}
+
+/// The bytes of a safetensors file whose tensors lie in `data` as they say, with these metadata.
+pub(crate) fn with_header(
+    tensors: &BTreeMap<String, TensorInfo>,
+    metadata: &BTreeMap<String, String>,
+    data: &[u8],
+) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    header.insert(METADATA.to_owned(), serde_json::json!(metadata));
+    for (name, info) in tensors {
+        let (start, end) = info.data_offsets;
+        let entry = serde_json::json!({"dtype": info.dtype, "shape": info.shape, "data_offsets": [start, end]});
+        header.insert(name.clone(), entry);
+    }
+    let mut bytes = headed(header, data.len());
+    bytes.extend_from_slice(data);
+    bytes
+}
+
+/// The length and the text of a header, with room for so many bytes behind it.
+fn headed(header: serde_json::Map<String, serde_json::Value>, room: usize) -> Vec<u8> {
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    // The format aligns the tensors to eight bytes.
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + room);
+    bytes.extend((header.len() as u64).to_le_bytes());
+    bytes.extend(header);
+    bytes
 }
