@@ -15,7 +15,7 @@ fn load(name: &str) -> Result<Network, String> {
 
 /// Files that are refused as a whole, with the defect.
 const MALFORMED: [(&str, &str); 19] = [
-    ("empty", "header too small"),
+    ("empty", "it is empty"),
     ("seven-bytes", "header too small"),
     ("header-beyond-file", "invalid header length"),
     ("header-huge", "header too large"),
@@ -53,8 +53,13 @@ const TENSORS: [(&str, &str); 3] = [
 ];
 
 /// Files whose tensors make no perceptron.
-const ARCHITECTURES: [(&str, &str); 11] = [
+const ARCHITECTURES: [(&str, &str); 12] = [
     ("no-tensors", "there is none of the tensors"),
+    (
+        "activation-missing",
+        "does not say the activation between its layers; name it (--activation relu)",
+    ),
+    ("layers-unknown", "no step uses the tensor `0.weight`"),
     ("weight-of-rank-three", "tensor `0.weight` is no matrix"),
     ("weight-of-rank-zero", "tensor `0.weight` is no matrix"),
     ("no-inputs", "tensor `0.weight` of shape [2, 0] is empty"),
@@ -63,7 +68,6 @@ const ARCHITECTURES: [(&str, &str); 11] = [
         "widths",
         "tensor `2.weight` reads 3 features, the layer before it gives 2",
     ),
-    ("bias-missing", "missing tensor `2.bias` of shape [2]"),
     (
         "bias-length",
         "tensor `2.bias`: expected shape [2], got [3]",
@@ -114,6 +118,15 @@ fn tensors_that_make_no_network_are_refused_with_what_is_wrong() {
 }
 
 #[test]
+fn a_missing_bias_is_an_assumption() {
+    let path = hostile("safetensors").join("bias-missing.safetensors");
+    let model = Model::open(&path).unwrap();
+    let notes: Vec<String> = model.notes().iter().map(ToString::to_string).collect();
+    let said = "assumed: layers without a bias in the file have none: `2`";
+    assert!(notes.iter().any(|note| note == said), "{notes:?}");
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let refusal = load("absent").unwrap_err();
     assert!(
@@ -128,7 +141,7 @@ fn every_hostile_file_is_tried() {
         .concat()
         .into_iter()
         .map(|(name, _)| name.to_owned())
-        .chain(["readable".to_owned()])
+        .chain(["readable".to_owned(), "bias-missing".to_owned()])
         .collect();
     assert_eq!(stems(&hostile("safetensors"), "safetensors"), tried);
 }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorInfo};
 
-use crate::ModelError;
 use crate::formats::{self, StoredTensor};
+use crate::mlp::Forward;
+use crate::{ModelError, Note};
 
 /// The dtypes whose numbers a network can hold.
 const FLOATS: &str = "one of F16, BF16, F32, F64";
@@ -29,6 +30,18 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, TensorInfo>,
     metadata: BTreeMap<String, String>,
     config: Option<Arc<serde_json::Value>>,
+    source: Arc<Source>,
+}
+
+/// What a file of another format says beside its tensors, which no safetensors file says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    /// Where the tensors were found, and what was not read.
+    pub(crate) notes: Vec<Note>,
+    /// What the classes of a saved module say.
+    pub(crate) forward: Option<Forward>,
+    /// The prefixes of all matrices in the order of the file; empty where the format keeps none.
+    pub(crate) order: Vec<String>,
 }
 
 /// Names the origin and counts the tensors: their bytes would fill pages.
@@ -48,8 +61,11 @@ impl Checkpoint {
     /// | format | read |
     /// |---|---|
     /// | safetensors | as it is |
-    /// | PyTorch (`.pt`, `.pth`, `.bin`) | ZIP, legacy and TAR containers; the tensors of the dictionary at the top level or under `state_dict` or `model`; no code of the pickle runs |
+    /// | PyTorch (`.pt`, `.pth`, `.bin`) | ZIP, legacy and TAR containers, plain pickles; state dicts, dictionaries and lists that hold one, whole modules; wrappers around all names and pruning are undone; no code of the pickle runs |
     /// | ONNX | initializers that carry PyTorch names; a SqueezeNet with any names, converted to torchvision's |
+    /// | `.nnet` (ACAS Xu) | layers `0`, `2`, .., ReLU, units of inputs and outputs |
+    ///
+    /// Other known formats are refused by name. [`Checkpoint::notes`] says what was found where.
     ///
     /// The configuration is `NAME.config.json` or `config.json` beside the file. A
     /// folder is read as by [`Checkpoint::open_folder`].
@@ -58,7 +74,7 @@ impl Checkpoint {
     /// [`ModelError::Io`], or as [`Checkpoint::from_bytes`]; [`ModelError::Mismatch`]
     /// for an ONNX graph whose tensors have no PyTorch names.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        formats::read(path)
+        formats::read(path, None)
     }
 
     /// Reads the weights of a folder: `model.safetensors`, else the shards of
@@ -69,7 +85,7 @@ impl Checkpoint {
     /// [`ModelError::Folder`] when that names no file or more than one, or as
     /// [`Checkpoint::read`].
     pub fn open_folder(folder: &Path) -> Result<Self, ModelError> {
-        formats::open_folder(folder)
+        formats::open_folder(folder, None)
     }
 
     /// Parses the bytes of a safetensors file; `origin` names it in errors.
@@ -109,6 +125,7 @@ impl Checkpoint {
                 .collect(),
             bytes: Arc::new(bytes),
             config: None,
+            source: Arc::default(),
         };
         for (name, info) in &checkpoint.tensors {
             if let Some((position, value)) = formats::not_finite(checkpoint.slice(info), info.dtype)
@@ -160,30 +177,53 @@ impl Checkpoint {
         Self::from_bytes(formats::lay_out(tensors, metadata, origin)?, origin)
     }
 
+    /// The same checkpoint with other metadata beside its own, or instead of those under the same keys:
+    /// every tensor stays byte-identical.
+    ///
+    /// # Errors
+    /// [`ModelError::Malformed`] when the header becomes longer than the format allows.
+    pub fn with_metadata(&self, added: &BTreeMap<String, String>) -> Result<Self, ModelError> {
+        let mut metadata = self.metadata.clone();
+        metadata.extend(added.clone());
+        if metadata == self.metadata {
+            return Ok(self.clone());
+        }
+        let data = &self.bytes[self.data_start..];
+        let bytes = formats::with_header(&self.tensors, &metadata, data);
+        Ok(Self {
+            config: self.config.clone(),
+            source: Arc::clone(&self.source),
+            ..Self::from_bytes(bytes, &self.origin)?
+        })
+    }
+
     /// The same checkpoint with a configuration, as if it lay beside the file.
     pub fn with_config(mut self, config: serde_json::Value) -> Self {
         self.config = Some(Arc::new(config));
         self
     }
 
-    /// The same tensors with further metadata, which replace those of the same keys; no tensor's byte moves
-    /// or changes.
-    ///
-    /// # Errors
-    /// [`ModelError::Malformed`] when the header is not that of a safetensors file.
-    pub fn with_metadata(&self, more: &BTreeMap<String, String>) -> Result<Self, ModelError> {
-        let metadata = self.metadata.iter().chain(more);
-        let metadata = metadata
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        if metadata == self.metadata {
-            return Ok(self.clone());
-        }
-        let bytes = formats::with_metadata(&self.bytes, self.data_start, &metadata, &self.origin)?;
-        Ok(Self {
-            config: self.config.clone(),
-            ..Self::from_bytes(bytes, &self.origin)?
-        })
+    /// Says what the file said beside its tensors.
+    pub(crate) fn with_source(mut self, source: Source) -> Self {
+        self.source = Arc::new(source);
+        self
+    }
+
+    /// What its bytes and its configuration alone say.
+    pub(crate) fn without_source(mut self) -> Self {
+        self.source = Arc::default();
+        self.config = None;
+        self
+    }
+
+    /// What the file said beside its tensors.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Where the tensors were found in the file, and what was not read.
+    pub fn notes(&self) -> &[Note] {
+        &self.source.notes
     }
 
     /// Where the checkpoint comes from, for messages.
@@ -305,6 +345,7 @@ impl Checkpoint {
         }
         Ok(Self {
             config: self.config.clone(),
+            source: Arc::clone(&self.source),
             ..Self::from_bytes(bytes, &self.origin)?
         })
     }

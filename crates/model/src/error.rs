@@ -20,7 +20,7 @@ pub enum ModelError {
     Malformed {
         /// File name or description of the bytes.
         origin: String,
-        /// `safetensors`, `PyTorch`, `ONNX` or `JSON`.
+        /// `safetensors`, `PyTorch`, `ONNX`, `.nnet` or `JSON`.
         format: &'static str,
         /// What the parser found.
         reason: String,
@@ -87,20 +87,20 @@ pub enum ModelError {
         /// The shape given.
         got: Vec<usize>,
     },
-    /// The file does not say what the network computes, and the user may.
-    #[error("`{origin}` does not say {question}")]
-    Unsaid {
-        /// File name or description of the bytes.
-        origin: String,
-        /// What is missing, and which flag or file says it.
-        question: String,
-    },
     /// The outputs have no rule that makes an answer of them.
     #[error("`{origin}`: {reason}")]
     Answer {
         /// File name or description of the bytes.
         origin: String,
         /// Why.
+        reason: String,
+    },
+    /// Nothing says the activation between the layers, or two things say different ones.
+    #[error("`{origin}`: {reason}")]
+    Activation {
+        /// File name or description of the bytes.
+        origin: String,
+        /// Why, and how to say it.
         reason: String,
     },
     /// The architecture cannot be told from the checkpoint.
@@ -116,7 +116,7 @@ pub enum ModelError {
 impl ModelError {
     /// Whether the file is sound and leaves open what the user can say.
     pub fn is_a_question(&self) -> bool {
-        matches!(self, Self::Answer { .. } | Self::Unsaid { .. })
+        matches!(self, Self::Answer { .. } | Self::Activation { .. })
     }
 
     pub(crate) fn shape(at: impl Into<String>, expected: impl Into<String>, got: &[usize]) -> Self {

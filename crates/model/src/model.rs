@@ -8,7 +8,7 @@ use safetensors::Dtype;
 
 use crate::formats::{self, StoredTensor};
 use crate::ops::{Constants, Rearrange};
-use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures, mlp};
+use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures};
 
 /// What a file does not say, or what is to be read instead of what it says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +51,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Io`] or [`ModelError::Malformed`] for a file that cannot be read;
     /// [`ModelError::Architecture`] or [`ModelError::Mismatch`] when it does not say what to compute;
+    /// [`ModelError::Activation`] when the activation of a perceptron is all that is missing;
     /// [`ModelError::Answer`] when its outputs have no rule.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         Self::open_with(path, &OpenOptions::default())
@@ -61,7 +62,7 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ModelError> {
-        Self::with_options(formats::read(path)?, options)
+        Self::with_options(formats::read(path, options.key.as_deref())?, options)
     }
 
     /// The model of a checkpoint whose architecture is told from its tensors.
@@ -78,8 +79,9 @@ impl Model {
     /// As [`Model::open`].
     pub fn with_options(checkpoint: Checkpoint, options: &OpenOptions) -> Result<Self, ModelError> {
         let architecture = architectures::of(&checkpoint)?;
+        let (checkpoint, notes) = architecture.resolved(checkpoint, options)?;
         let graph = (architecture.graph)(&checkpoint)?;
-        Self::of_graph(checkpoint, graph, architecture.name, Vec::new(), options)
+        Self::of_graph(checkpoint, graph, architecture.name, notes, options)
     }
 
     /// The model of a checkpoint that a given graph reads.
@@ -192,7 +194,7 @@ impl Model {
     /// # Errors
     /// As [`Model::open_with`].
     pub fn reopened(&self, path: &Path) -> Result<Self, ModelError> {
-        let checkpoint = formats::read(path)?;
+        let checkpoint = formats::read(path, None)?;
         let checkpoint = match self.checkpoint.config() {
             Some(config) => checkpoint.with_config(config.clone()),
             None => checkpoint,
@@ -345,9 +347,6 @@ impl Model {
         }
         if self.answer() != AnswerRule::Largest {
             sayings.insert(ANSWER.to_owned(), self.answer().word());
-        }
-        if let Some(activation) = self.options().activation {
-            sayings.insert(mlp::ACTIVATION.to_owned(), activation.name().to_owned());
         }
         sayings
     }

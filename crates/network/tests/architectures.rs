@@ -86,14 +86,15 @@ fn a_configuration_that_contradicts_the_tensors_is_refused() {
 
 #[test]
 fn tensors_of_no_architecture_are_named() {
-    let tensor = ("encoder.weight".to_owned(), vec![1, 1], vec![0.0]);
+    let tensor = ("encoder.weight".to_owned(), vec![1, 1, 1], vec![0.0]);
     let checkpoint = Checkpoint::from_f32(&[tensor], &BTreeMap::new(), "other").unwrap();
     let error = refusal(&checkpoint);
     for mark in [
         "`other`",
         "features.3.squeeze.weight",
         "stem.conv.weight",
-        "<number>.weight",
+        "<name>.weight",
+        "its tensors are `encoder.weight` [1, 1, 1]",
     ] {
         assert!(error.contains(mark), "{error}");
     }

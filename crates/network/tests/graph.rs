@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use network::{
-    Activation, DeviceChoice, Mode, Model, Network, NetworkError, Piece, Precision, Target, Value,
-    mlp,
+    Activation, Checkpoint, DeviceChoice, Mode, Model, Network, NetworkError, Piece, Precision,
+    Target, Value, mlp,
 };
 use proptest::prelude::*;
 
@@ -127,9 +127,10 @@ fn a_load_names_every_missing_unused_and_misshapen_tensor() {
         ("2.weight".to_owned(), vec![2, 3], vec![0.0; 6]),
         ("extra".to_owned(), vec![1], vec![0.0]),
     ];
-    let error = Model::from_f32(&tensors, &BTreeMap::new(), "broken")
-        .unwrap_err()
-        .to_string();
+    let checkpoint = Checkpoint::from_f32(&tensors, &BTreeMap::new(), "broken").unwrap();
+    let whole = mlp::random(&[2, 3, 2], Activation::Relu, 0).unwrap();
+    let error = whole.output_graph().check_tensors(&checkpoint);
+    let error = error.unwrap_err().to_string();
     for part in [
         "`broken`",
         "`0.bias`: expected shape [3], got [2]",

@@ -31,7 +31,10 @@ def document(header, data, length=None):
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
-def perceptron(metadata=None, **replaced):
+RELU = {"activation": "relu"}
+
+
+def perceptron(metadata=RELU, **replaced):
     """The readable network with some tensors replaced; `None` leaves one out."""
     tensors = []
     for name, shape, numbers in WEIGHTS:
@@ -39,8 +42,7 @@ def perceptron(metadata=None, **replaced):
         if entry is not None:
             tensors.append((name, *entry))
     header, data = entries(tensors)
-    if metadata is not None:
-        header["__metadata__"] = metadata
+    header["__metadata__"] = metadata
     return header, data
 
 
@@ -55,7 +57,7 @@ def integer_weight():
     header, data = entries(WEIGHTS[1:])
     integers, packed = entries([("0.weight", [2, 2], [1, 2, 3, 4])], "I64")
     integers["0.weight"]["data_offsets"] = [len(data), len(data) + len(packed)]
-    return header | integers, data + packed
+    return header | integers | {"__metadata__": RELU}, data + packed
 
 
 def twice():
@@ -64,6 +66,11 @@ def twice():
     text = json.dumps(header)
     again = json.dumps({"0.bias": header["0.bias"] | {"data_offsets": [0, 8]}})
     return (text[:-1] + ", " + again[1:]).encode(), data
+
+
+def unused():
+    header, data = entries([*WEIGHTS, ("2.scale", [1], [1.0])])
+    return header | {"__metadata__": RELU}, data
 
 
 readable = document(*perceptron())
@@ -104,9 +111,11 @@ FILES = {
     "widths": document(*perceptron(t2_weight=([2, 3], [0.0] * 6))),
     "bias-missing": document(*perceptron(t2_bias=None)),
     "bias-length": document(*perceptron(t2_bias=([3], [0.0] * 3))),
-    "tensor-unused": document(*entries([*WEIGHTS, ("2.scale", [1], [1.0])])),
+    "tensor-unused": document(*unused()),
+    "activation-missing": document(*perceptron(metadata={"note": "none"})),
     "activation-unknown": document(*perceptron(metadata={"activation": "swoosh"})),
-    "output-unknown": document(*perceptron(metadata={"output": "sofmax"})),
+    "layers-unknown": document(*perceptron(metadata={"layers": '["relu"]'})),
+    "output-unknown": document(*perceptron(metadata=RELU | {"output": "sofmax"})),
 }
 
 for name, data in FILES.items():

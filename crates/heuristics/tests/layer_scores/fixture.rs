@@ -118,7 +118,8 @@ pub(crate) fn relu(weights: &[&[&[f32]]]) -> Model {
             vec![0.0; rows.len()],
         ));
     }
-    Model::from_f32(&tensors, &BTreeMap::new(), "test").unwrap()
+    let metadata = BTreeMap::from([("activation".to_owned(), "relu".to_owned())]);
+    Model::from_f32(&tensors, &metadata, "test").unwrap()
 }
 
 /// A copy in which one tensor is scaled.

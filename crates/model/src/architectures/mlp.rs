@@ -1,10 +1,18 @@
-//! Multilayer perceptrons in the layout of PyTorch's `nn.Sequential`.
+//! Multilayer perceptrons: chains of linear layers with elementwise functions between them.
 //!
-//! Layers are named `0`, `2`, `4`, ...; the activations between them `1`, `3`,
-//! ... hold no tensors. Widths come from the tensors, the activation from the
-//! checkpoint's metadata key `activation` (ReLU when it is absent, as in the
-//! networks of the verification literature; `negative_slope` is LeakyReLU's); the last layer has none. The
-//! metadata key `output` = `softmax` appends one.
+//! A layer `NAME` has the tensor `NAME.weight`, a matrix `[outputs, inputs]`, and `NAME.bias` or none.
+//! What is computed with them is told, in this order, by
+//!
+//! 1. the metadata key `layers`: the steps in JSON, `[{"linear": "0"}, "relu", {"linear": "2"}]`;
+//! 2. the classes of a module that PyTorch saved whole;
+//! 3. the names: layers in the order of their numbers, or the only order in which their widths fit, or
+//!    the order in which a PyTorch file has them; one activation between any two, which the metadata key
+//!    `activation`, the user ([`OpenOptions::activation`](crate::OpenOptions)) or the configuration names. A
+//!    file of several layers without one is refused: no activation is the usual one.
+//!
+//! `negative_slope` and `alpha` are the numbers of LeakyReLU and ELU; `output` = `softmax` appends one.
+//! What only the user, a module or the configuration says is written into the metadata when the checkpoint
+//! is opened ([`resolved`]), so that a file that is written of it says it by itself.
 //!
 //! A checkpoint with the tensors `input_means` and `input_ranges` (ACAS Xu; Katz et al. 2017)
 //! reads inputs in their own units: `(x - mean) / range` comes first, and `output_mean` and
@@ -13,12 +21,19 @@
 //!
 //! Parity: `tests/parity.rs`.
 
-use std::collections::BTreeMap;
+mod order;
+mod plan;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::SeedableRng;
 use rand::distr::{Distribution, Uniform};
 use rand_chacha::ChaCha8Rng;
 
+pub(crate) use self::plan::{recognises, resolved};
+pub(crate) use self::steps::{Forward, Step};
+use self::steps::{bias_of, linears, weight_of};
 use crate::architectures::extents;
 use crate::graph::NodeId;
 use crate::ops::scaling::{Direction, Scaling};
@@ -28,80 +43,40 @@ use crate::{Activation, Checkpoint, Graph, Model, ModelError};
 /// The graph of a checkpoint.
 ///
 /// # Errors
-/// [`ModelError::Architecture`] when there is no tensor `<n>.weight`, when one
-/// is not a matrix or is empty, or when consecutive widths do not chain;
+/// [`ModelError::Architecture`] when there is no tensor `<name>.weight`, when one
+/// is not a matrix or is empty, when consecutive widths do not chain, or when nothing tells the order of
+/// the layers; [`ModelError::Activation`] when nothing tells the activation between them;
 /// [`ModelError::Unknown`] for an activation or output function that is not known.
 pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
-    let unclear = |reason: String| ModelError::Architecture {
-        origin: checkpoint.origin().to_owned(),
-        reason,
-    };
-    let mut positions: Vec<usize> = checkpoint
-        .names()
-        .filter_map(|name| name.strip_suffix(".weight")?.parse().ok())
-        .collect();
-    positions.sort_unstable();
-    let mut sizes = Vec::new();
-    for position in &positions {
-        let name = format!("{position}.weight");
-        let &[outputs, inputs] = checkpoint.shape(&name)? else {
-            return Err(unclear(format!("tensor `{name}` is no matrix")));
-        };
-        if outputs == 0 || inputs == 0 {
-            return Err(unclear(format!(
-                "tensor `{name}` of shape [{outputs}, {inputs}] is empty"
-            )));
-        }
-        match sizes.last() {
-            None => sizes.push(inputs),
-            Some(&width) if width == inputs => {}
-            Some(width) => {
-                return Err(unclear(format!(
-                    "tensor `{name}` reads {inputs} features, the layer before it gives {width}"
-                )));
-            }
-        }
-        sizes.push(outputs);
-    }
-    if sizes.is_empty() {
-        return Err(unclear(
-            "there is no tensor named `<number>.weight`".to_owned(),
-        ));
-    }
-    let activation = match checkpoint.metadata().get(ACTIVATION) {
-        Some(name) => with_slope(name.parse()?, checkpoint)?,
-        None => Activation::Relu,
-    };
-    let softmax = match checkpoint.metadata().get("output").map(String::as_str) {
-        None => false,
-        Some("softmax") => true,
-        Some(other) => {
-            return Err(ModelError::Unknown {
-                kind: "output function",
-                name: other.to_owned(),
-                known: vec!["softmax".to_owned()],
-            });
-        }
-    };
-    let mut graph = Graph::new(&sizes[..1]);
+    let steps = plan::plan(checkpoint, None)?.steps;
+    let first = linears(&steps).next().unwrap_or_default();
+    let [_, inputs] = extents(checkpoint, &weight_of(first))?;
+    let mut graph = Graph::new(&[inputs]);
     let mut last = 0;
     if let Some(op) = scaling(checkpoint, INPUT, Direction::Normalise)? {
         last = graph.push("input.normalised", op, &[last])?;
     }
-    last = layers(&mut graph, last, &positions, &sizes, activation)?;
+    let (softmax, steps) = match steps.split_last() {
+        Some((Step::Softmax, before)) => (true, before),
+        _ => (false, &steps[..]),
+    };
+    last = layers(&mut graph, last, steps, checkpoint)?;
     if let Some(op) = scaling(checkpoint, OUTPUT, Direction::Restore)? {
         last = graph.push("output.restored", op, &[last])?;
     }
     if softmax {
         graph.push("softmax", Op::Softmax, &[last])?;
     }
-    if checkpoint.shape(INPUT[0]).is_ok() {
-        let stored = checkpoint.names().filter(|name| {
-            name.starts_with("ref.") || ["input_mins", "input_maxes"].contains(name)
-        });
-        graph.accompany(stored);
-    }
+    graph.accompany(companions(checkpoint));
     Ok(graph)
+}
+
+/// Tensors that networks of ACAS Xu have beside those of the graph.
+fn companions(checkpoint: &Checkpoint) -> impl Iterator<Item = &str> {
+    let has_units = checkpoint.shape(INPUT[0]).is_ok();
+    checkpoint.names().filter(move |name| {
+        has_units && (name.starts_with("ref.") || ["input_mins", "input_maxes"].contains(name))
+    })
 }
 
 /// Tensors with the units of the inputs: mean and range.
@@ -134,53 +109,54 @@ fn scaling(
     })))
 }
 
-/// Appends the linear layers and the activations between them.
+/// Appends the linear layers and the functions between them.
 fn layers(
     graph: &mut Graph,
     source: NodeId,
-    positions: &[usize],
-    sizes: &[usize],
-    activation: Activation,
+    steps: &[Step],
+    checkpoint: &Checkpoint,
 ) -> Result<NodeId, ModelError> {
+    let mut taken: BTreeSet<String> = linears(steps).map(str::to_owned).collect();
     let mut last = source;
-    for (i, position) in positions.iter().enumerate() {
-        let linear = Linear {
-            weight: format!("{position}.weight"),
-            bias: Some(format!("{position}.bias")),
-            inputs: sizes[i],
-            outputs: sizes[i + 1],
+    let mut layer = "";
+    for step in steps {
+        last = match step {
+            Step::Linear(name) => {
+                layer = name;
+                let weight = weight_of(name);
+                let [outputs, inputs] = extents(checkpoint, &weight)?;
+                let bias = Some(bias_of(name)).filter(|bias| checkpoint.shape(bias).is_ok());
+                let linear = Linear {
+                    weight,
+                    bias,
+                    inputs,
+                    outputs,
+                };
+                let node = if name.is_empty() { "linear" } else { name };
+                graph.push(node, Op::Linear(linear), &[last])?
+            }
+            Step::Activation(activation) => {
+                let name = function_name(layer, activation.name(), &mut taken);
+                graph.push(name, Op::Activation(*activation), &[last])?
+            }
+            Step::Softmax => graph.push("softmax", Op::Softmax, &[last])?,
         };
-        last = graph.push(position.to_string(), Op::Linear(linear), &[last])?;
-        if i + 1 < positions.len() {
-            last = graph.push(
-                (position + 1).to_string(),
-                Op::Activation(activation),
-                &[last],
-            )?;
-        }
     }
     Ok(last)
 }
 
-/// Metadata key of the activation.
-pub(crate) const ACTIVATION: &str = "activation";
-
-/// Metadata key of LeakyReLU's slope.
-const SLOPE: &str = "negative_slope";
-
-/// LeakyReLU with the slope that the metadata states, PyTorch's default otherwise.
-fn with_slope(activation: Activation, checkpoint: &Checkpoint) -> Result<Activation, ModelError> {
-    let (Activation::LeakyRelu { .. }, Some(text)) = (activation, checkpoint.metadata().get(SLOPE))
-    else {
-        return Ok(activation);
+/// The name of a function behind a layer: the next number, as in `nn.Sequential`, or what it is.
+fn function_name(layer: &str, kind: &str, taken: &mut BTreeSet<String>) -> String {
+    let number = layer.parse::<u64>().ok().and_then(|n| n.checked_add(1));
+    let mut name = match number {
+        Some(number) => number.to_string(),
+        None if layer.is_empty() => kind.to_owned(),
+        None => format!("{layer}.{kind}"),
     };
-    match text.parse() {
-        Ok(slope) if (0.0..=1.0).contains(&slope) => Ok(Activation::LeakyRelu { slope }),
-        _ => Err(ModelError::Architecture {
-            origin: checkpoint.origin().to_owned(),
-            reason: format!("metadata `{SLOPE}`: expected a number from 0 to 1, got `{text}`"),
-        }),
+    while !taken.insert(name.clone()) {
+        name = format!("{name}.{kind}");
     }
+    name
 }
 
 /// A randomly initialised perceptron with the given widths, input first:
@@ -212,9 +188,6 @@ pub fn random(sizes: &[usize], activation: Activation, seed: u64) -> Result<Mode
         ));
         tensors.push((format!("{}.bias", 2 * i), vec![outputs], draw(outputs)));
     }
-    let mut metadata = BTreeMap::from([("activation".to_owned(), activation.name().to_owned())]);
-    if let Activation::LeakyRelu { slope } = activation {
-        metadata.insert(SLOPE.to_owned(), slope.to_string());
-    }
+    let metadata = BTreeMap::from_iter(plan::metadata_of(activation));
     Model::from_f32(&tensors, &metadata, "random perceptron")
 }

@@ -5,15 +5,17 @@ pub mod mlp;
 pub mod mobilevit;
 pub mod squeezenet;
 
-use crate::{Checkpoint, Graph, ModelError};
+use crate::{Checkpoint, Graph, ModelError, Note, OpenOptions};
 
 /// An architecture: how to recognise a checkpoint of it and how to build its graph.
 #[derive(Clone, Copy, Debug)]
 pub struct Architecture {
     /// Its name.
     pub name: &'static str,
-    /// A tensor that only it has; `<number>` stands for any.
+    /// A tensor that only it has; `<name>` stands for any, where all tensors are such.
     pub mark: &'static str,
+    /// The classes of `torch.nn.modules.activation` that a saved module of it may have.
+    pub functions: &'static [&'static str],
     /// The graph of a checkpoint.
     pub graph: fn(&Checkpoint) -> Result<Graph, ModelError>,
 }
@@ -23,26 +25,31 @@ pub const ALL: [Architecture; 5] = [
     Architecture {
         name: "squeezenet",
         mark: "features.3.squeeze.weight",
+        functions: &["ReLU"],
         graph: squeezenet::graph,
     },
     Architecture {
         name: "mobilevit",
         mark: "stem.conv.weight",
+        functions: &["SiLU", "Softmax"],
         graph: mobilevit::graph,
     },
     Architecture {
         name: "mobilevit",
         mark: "mobilevit.conv_stem.convolution.weight",
+        functions: &["SiLU", "Softmax"],
         graph: mobilevit::graph,
     },
     Architecture {
         name: "distilbert",
         mark: "distilbert.embeddings.word_embeddings.weight",
+        functions: &["GELU", "ReLU", "Softmax"],
         graph: distilbert::graph,
     },
     Architecture {
         name: "mlp",
-        mark: "<number>.weight",
+        mark: "<name>.weight",
+        functions: &[],
         graph: mlp::graph,
     },
 ];
@@ -50,13 +57,66 @@ pub const ALL: [Architecture; 5] = [
 impl Architecture {
     /// Whether a checkpoint has the mark.
     pub fn recognises(&self, checkpoint: &Checkpoint) -> bool {
-        match self.mark.strip_prefix("<number>") {
-            None => checkpoint.shape(self.mark).is_ok(),
-            Some(rest) => checkpoint.names().any(|name| {
-                let number = name.strip_suffix(rest);
-                number.is_some_and(|number| number.parse::<usize>().is_ok())
+        if self.mark.starts_with("<name>") {
+            mlp::recognises(checkpoint)
+        } else {
+            checkpoint.shape(self.mark).is_ok()
+        }
+    }
+
+    /// The checkpoint with metadata that say what only its source, its configuration or the user
+    /// says, and who said it.
+    ///
+    /// # Errors
+    /// As the architecture's own `graph`; [`ModelError::Activation`] when the user names an
+    /// activation and the architecture has its own.
+    pub(crate) fn resolved(
+        &self,
+        checkpoint: Checkpoint,
+        options: &OpenOptions,
+    ) -> Result<(Checkpoint, Vec<Note>), ModelError> {
+        let mut notes = checkpoint.notes().to_vec();
+        if self.mark.starts_with("<name>") {
+            let (checkpoint, told) = mlp::resolved(checkpoint, options.activation)?;
+            notes.extend(told);
+            return Ok((checkpoint, notes));
+        }
+        self.check_module(&checkpoint)?;
+        match options.activation {
+            None => Ok((checkpoint, notes)),
+            Some(given) => Err(ModelError::Activation {
+                origin: checkpoint.origin().to_owned(),
+                reason: format!(
+                    "a {} has its own activations, {} was asked for",
+                    self.name,
+                    given.name()
+                ),
             }),
         }
+    }
+}
+
+impl Architecture {
+    /// Refuses a saved module whose classes compute something else than the architecture.
+    fn check_module(&self, checkpoint: &Checkpoint) -> Result<(), ModelError> {
+        let Some(forward) = &checkpoint.source().forward else {
+            return Ok(());
+        };
+        let mut functions = forward.functions.iter();
+        let other = functions.find(|name| !self.functions.contains(&name.as_str()));
+        let reason = match (&forward.altered, other) {
+            (Some(altered), _) => altered.clone(),
+            (None, Some(other)) => format!(
+                "its module has the activation {other}, a {} has {}",
+                self.name,
+                self.functions.join(", ")
+            ),
+            (None, None) => return Ok(()),
+        };
+        Err(ModelError::Architecture {
+            origin: checkpoint.origin().to_owned(),
+            reason,
+        })
     }
 }
 
@@ -71,9 +131,31 @@ pub fn of(checkpoint: &Checkpoint) -> Result<&'static Architecture, ModelError> 
             let marks = ALL.map(|a| format!("`{}` ({})", a.mark, a.name)).join(", ");
             ModelError::Architecture {
                 origin: checkpoint.origin().to_owned(),
-                reason: format!("there is none of the tensors {marks}"),
+                reason: format!(
+                    "there is none of the tensors {marks}; its tensors are {}",
+                    first_tensors(checkpoint)
+                ),
             }
         })
+}
+
+/// The first tensors of a checkpoint with their shapes.
+fn first_tensors(checkpoint: &Checkpoint) -> String {
+    /// Tensors that a message shows.
+    const FEW: usize = 6;
+    let shown = checkpoint.names().take(FEW).map(|name| {
+        let shape = checkpoint.shape(name).unwrap_or_default();
+        format!("`{name}` {shape:?}")
+    });
+    let shown: Vec<String> = shown.collect();
+    match (
+        shown.is_empty(),
+        checkpoint.names().count().saturating_sub(FEW),
+    ) {
+        (true, _) => "none".to_owned(),
+        (_, 0) => shown.join(", "),
+        (_, more) => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// The graph of a checkpoint of any architecture.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::{StoredTensor, config, malformed, read, read_file};
+use super::{StoredTensor, config, malformed, of_pytorch, pytorch, read, read_shard};
 use crate::{Checkpoint, ModelError};
 
 /// Names that the hub's conventions give to weights, in order of preference.
@@ -18,13 +18,13 @@ const NAMES: [&str; 4] = [
 const INDEX: &str = ".index.json";
 
 /// Extensions of weight files with any name.
-const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "onnx"];
+const EXTENSIONS: [&str; 6] = ["safetensors", "bin", "pt", "pth", "onnx", "nnet"];
 
 /// Reads the weights of `folder`.
-pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, ModelError> {
+pub(crate) fn open_folder(folder: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
     let path = weights_of(folder)?;
     if !path.display().to_string().ends_with(INDEX) {
-        return read(&path);
+        return read(&path, key);
     }
     let checkpoint = read_shards(&path)?;
     let config = folder.join("config.json");
@@ -98,8 +98,12 @@ fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
     }
     let mut tensors = Vec::new();
     let mut metadata = BTreeMap::new();
+    let mut notes = Vec::new();
+    let mut is_pickled = false;
     for (file, names) in shards {
-        let shard = read_file(&index.with_file_name(file))?;
+        let (shard, pickled) = read_shard(&index.with_file_name(file))?;
+        is_pickled |= pickled;
+        notes.extend_from_slice(shard.notes());
         let held: BTreeSet<&str> = shard.names().collect();
         if let Some(name) = names.symmetric_difference(&held).next() {
             let place = if held.contains(name) {
@@ -121,7 +125,16 @@ fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
         }
         metadata.extend(shard.metadata().clone());
     }
-    Checkpoint::from_tensors(&tensors, &metadata, &origin)
+    if !is_pickled {
+        return Checkpoint::from_tensors(&tensors, &metadata, &origin);
+    }
+    let contents = pytorch::Contents {
+        tensors,
+        forward: None,
+        notes,
+    };
+    // Shards keep no order of all tensors.
+    of_pytorch(contents, Vec::new(), &origin)
 }
 
 /// Whether a file name leads nowhere but into the folder itself.

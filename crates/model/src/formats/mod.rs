@@ -2,10 +2,13 @@
 
 mod config;
 mod folder;
+mod nnet;
 mod numbers;
 pub mod onnx;
 mod pytorch;
 mod safetensors;
+mod stranger;
+mod tidy;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +18,9 @@ use ::safetensors::Dtype;
 
 pub(crate) use folder::open_folder;
 pub(crate) use numbers::{decode, decode_f32, encode, not_finite};
-pub(crate) use safetensors::{LENGTH_BYTES, lay_out, with_metadata};
+pub(crate) use safetensors::{LENGTH_BYTES, lay_out, with_header};
 
+use crate::checkpoint::Source;
 use crate::{Checkpoint, ModelError};
 
 /// A tensor as a file stores it.
@@ -32,12 +36,13 @@ pub struct StoredTensor {
     pub bytes: Vec<u8>,
 }
 
-/// A file or a folder, with the configuration beside it.
-pub(crate) fn read(path: &Path) -> Result<Checkpoint, ModelError> {
+/// A file or a folder, with the configuration beside it; `key` chooses among the state dicts of a
+/// PyTorch file.
+pub(crate) fn read(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
     if path.is_dir() {
-        return open_folder(path);
+        return open_folder(path, key);
     }
-    let checkpoint = read_file(path)?;
+    let checkpoint = read_file(path, key)?;
     Ok(match config::beside(path)? {
         Some(config) => checkpoint.with_config(config),
         None => checkpoint,
@@ -45,31 +50,108 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, ModelError> {
 }
 
 /// A file without its configuration.
-fn read_file(path: &Path) -> Result<Checkpoint, ModelError> {
+fn read_file(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
     let bytes = read_bytes(path)?;
     let origin = path.display().to_string();
-    match Format::of(&bytes) {
+    let format = Format::of(&bytes);
+    if let Some(key) = key
+        && format != Some(Format::PyTorch)
+    {
+        return Err(ModelError::Unknown {
+            kind: "key",
+            name: key.to_owned(),
+            known: vec![format!("none, `{origin}` is no PyTorch file")],
+        });
+    }
+    match format {
         Some(Format::Safetensors) => Checkpoint::from_bytes(bytes, &origin),
         Some(Format::PyTorch) => {
-            let length = bytes.len();
-            // The reader takes from the file what it needs.
+            let contents = pytorch::read(&bytes, &origin, key)?;
             drop(bytes);
-            converted(pytorch::tensors(path, length)?, &origin)
+            let names = contents.tensors.iter().map(|tensor| tensor.name.clone());
+            let order = names.collect();
+            of_pytorch(contents, order, &origin)
         }
-        Some(Format::Onnx) => converted(onnx::tensors(&bytes, path)?, &origin),
-        None => Checkpoint::from_bytes(bytes, &origin).map_err(|error| match error {
-            ModelError::Malformed {
-                origin,
-                format,
-                reason,
-            } => ModelError::Malformed {
-                origin,
-                format,
-                reason: format!("{reason} (nor does it start like PyTorch or ONNX)"),
-            },
-            other => other,
-        }),
+        Some(Format::Onnx) => converted(onnx::tensors(&bytes, path)?, BTreeMap::new(), &origin),
+        Some(Format::Nnet) => {
+            let nnet = nnet::read(&bytes, &origin)?;
+            let checkpoint = converted(nnet.tensors, nnet.metadata, &origin)?;
+            Ok(checkpoint.with_source(Source {
+                notes: nnet.notes,
+                ..Source::default()
+            }))
+        }
+        None => Err(unknown(bytes, &origin)),
     }
+}
+
+/// Why a file of no format is none.
+fn unknown(bytes: Vec<u8>, origin: &str) -> ModelError {
+    if let Some(what) = stranger::name(&bytes) {
+        return malformed("weight", origin, format!("it {what}"));
+    }
+    match Checkpoint::from_bytes(bytes, origin) {
+        Err(ModelError::Malformed {
+            origin,
+            format,
+            reason,
+        }) => ModelError::Malformed {
+            origin,
+            format,
+            reason: format!("{reason} (nor does it start like PyTorch, ONNX or .nnet)"),
+        },
+        Err(other) => other,
+        Ok(_) => malformed("safetensors", origin, "its header starts with no `{`"),
+    }
+}
+
+/// A shard, with the names that its index lists, and whether it is PyTorch's.
+fn read_shard(path: &Path) -> Result<(Checkpoint, bool), ModelError> {
+    let bytes = read_bytes(path)?;
+    if Format::of(&bytes) != Some(Format::PyTorch) {
+        return Ok((read_file(path, None)?, false));
+    }
+    let origin = path.display().to_string();
+    let contents = pytorch::read(&bytes, &origin, None)?;
+    let checkpoint = converted(contents.tensors, BTreeMap::new(), &origin)?;
+    let source = Source {
+        notes: contents.notes,
+        ..Source::default()
+    };
+    Ok((checkpoint.with_source(source), true))
+}
+
+/// The checkpoint of a PyTorch file: wrappers around all names and pruning are undone. `order` are the
+/// names of its tensors in their order, where it keeps one.
+fn of_pytorch(
+    contents: pytorch::Contents,
+    order: Vec<String>,
+    origin: &str,
+) -> Result<Checkpoint, ModelError> {
+    let pytorch::Contents {
+        mut tensors,
+        mut forward,
+        mut notes,
+    } = contents;
+    let prefix = tidy::tidy(&mut tensors, &mut notes)
+        .map_err(|reason| malformed("PyTorch", origin, reason))?;
+    if let Some(forward) = &mut forward {
+        forward.strip(&prefix);
+    }
+    let layers = order.iter().filter_map(|name| {
+        let name = name.strip_prefix(&prefix).unwrap_or(name);
+        let name = name.strip_suffix("_orig").unwrap_or(name);
+        match name {
+            "weight" => Some(String::new()),
+            name => name.strip_suffix(".weight").map(str::to_owned),
+        }
+    });
+    let source = Source {
+        order: layers.collect(),
+        forward,
+        notes,
+    };
+    Ok(converted(tensors, BTreeMap::new(), origin)?.with_source(source))
 }
 
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
@@ -82,10 +164,14 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
 
 /// A checkpoint of tensors that were read from another format: widest elements first, so that
 /// every tensor is aligned, and then by name.
-fn converted(mut tensors: Vec<StoredTensor>, origin: &str) -> Result<Checkpoint, ModelError> {
+fn converted(
+    mut tensors: Vec<StoredTensor>,
+    mut metadata: BTreeMap<String, String>,
+    origin: &str,
+) -> Result<Checkpoint, ModelError> {
     tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
     // The layouts are PyTorch's, which is what readers of the format look for here.
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    metadata.insert("format".to_owned(), "pt".to_owned());
     Checkpoint::from_tensors(&tensors, &metadata, origin)
 }
 
@@ -95,19 +181,11 @@ enum Format {
     Safetensors,
     PyTorch,
     Onnx,
+    Nnet,
 }
 
 /// The largest header that the safetensors format allows.
 const SAFETENSORS_HEADER: u64 = 100_000_000;
-
-/// Magic number of PyTorch's legacy container, as a pickled integer.
-const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-
-/// Where a TAR header says `ustar`.
-const TAR_MAGIC: usize = 257;
-
-/// Opcode that starts a pickle of protocol 2 or later.
-const PICKLE_PROTOCOL: u8 = 0x80;
 
 impl Format {
     fn of(bytes: &[u8]) -> Option<Self> {
@@ -118,19 +196,13 @@ impl Format {
         {
             return Some(Self::Safetensors);
         }
-        let zip = bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06");
-        let tar = bytes
-            .get(TAR_MAGIC..)
-            .is_some_and(|rest| rest.starts_with(b"ustar"));
-        let start = &bytes[..bytes.len().min(64)];
-        let legacy = start
-            .windows(LEGACY_MAGIC.len())
-            .any(|found| found == LEGACY_MAGIC);
-        let pickle = matches!(bytes, [PICKLE_PROTOCOL, 1..=5, ..]);
-        if zip || tar || legacy || pickle {
+        if pytorch::starts_like(bytes) {
             return Some(Self::PyTorch);
         }
-        onnx::starts_like(bytes).then_some(Self::Onnx)
+        if onnx::starts_like(bytes) {
+            return Some(Self::Onnx);
+        }
+        nnet::starts_like(bytes).then_some(Self::Nnet)
     }
 }
 
@@ -160,9 +232,9 @@ mod tests {
     fn formats_are_told_by_their_first_bytes() {
         let mut safetensors = 0x80u64.to_le_bytes().to_vec();
         safetensors.extend(b"{}");
-        let mut tar = vec![0; TAR_MAGIC];
+        let mut tar = vec![0; 257];
         tar.extend(b"ustar");
-        let cases: [(&[u8], Option<Format>); 9] = [
+        let cases: [(&[u8], Option<Format>); 14] = [
             (&safetensors, Some(Format::Safetensors)),
             (b"PK\x03\x04....", Some(Format::PyTorch)),
             (&tar, Some(Format::PyTorch)),
@@ -171,9 +243,14 @@ mod tests {
                 Some(Format::PyTorch),
             ),
             (b"\x80\x04}.", Some(Format::PyTorch)),
+            (b"ccollections\nOrderedDict\n(lp0\n", Some(Format::PyTorch)),
+            (b"(dp0\nS'a'\n", Some(Format::PyTorch)),
+            (b"L119547037146038801333356L\n.", Some(Format::PyTorch)),
+            (b"// ACAS Xu\n7,5,5,50,\n", Some(Format::Nnet)),
             (b"\x08\x03\x12\x05mxnet", Some(Format::Onnx)),
             (b"\x08\x00\x00\x00\x00\x00\x00\x00[]", None),
             (b"hello, world", None),
+            (b"cat\nand dog\n", None),
             (b"", None),
         ];
         for (bytes, format) in cases {

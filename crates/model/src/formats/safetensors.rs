@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use safetensors::tensor::TensorInfo;
+
 use super::{StoredTensor, malformed};
 use crate::ModelError;
 
@@ -57,39 +59,37 @@ pub(crate) fn lay_out(
             return Err(refused("comes twice".to_owned()));
         }
     }
-    let mut bytes = started(header, end);
+    let mut bytes = headed(header, end);
     for tensor in tensors {
         bytes.extend_from_slice(&tensor.bytes);
     }
     Ok(bytes)
 }
 
-/// The bytes of a file whose tensors begin at `data_start`, with other metadata.
-///
-/// # Errors
-/// [`ModelError::Malformed`] when the header is no JSON object.
-pub(crate) fn with_metadata(
-    bytes: &[u8],
-    data_start: usize,
+/// The bytes of a safetensors file whose tensors lie in `data` as they say, with these metadata.
+pub(crate) fn with_header(
+    tensors: &BTreeMap<String, TensorInfo>,
     metadata: &BTreeMap<String, String>,
-    origin: &str,
-) -> Result<Vec<u8>, ModelError> {
-    let (header, tensors) = bytes.split_at(data_start);
-    let header = serde_json::from_slice(&header[LENGTH_BYTES..]);
-    let mut header: serde_json::Map<String, serde_json::Value> =
-        header.map_err(|error| malformed("safetensors", origin, error.to_string()))?;
+    data: &[u8],
+) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
     header.insert(METADATA.to_owned(), serde_json::json!(metadata));
-    let mut bytes = started(header, tensors.len());
-    bytes.extend_from_slice(tensors);
-    Ok(bytes)
+    for (name, info) in tensors {
+        let (start, end) = info.data_offsets;
+        let entry = serde_json::json!({"dtype": info.dtype, "shape": info.shape, "data_offsets": [start, end]});
+        header.insert(name.clone(), entry);
+    }
+    let mut bytes = headed(header, data.len());
+    bytes.extend_from_slice(data);
+    bytes
 }
 
-/// The beginning of a file with room for `tensors` bytes: the header and its length.
-fn started(header: serde_json::Map<String, serde_json::Value>, tensors: usize) -> Vec<u8> {
+/// The length and the text of a header, with room for so many bytes behind it.
+fn headed(header: serde_json::Map<String, serde_json::Value>, room: usize) -> Vec<u8> {
     let mut header = serde_json::Value::Object(header).to_string().into_bytes();
     // The format aligns the tensors to eight bytes.
     header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
-    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + tensors);
+    let mut bytes = Vec::with_capacity(LENGTH_BYTES + header.len() + room);
     bytes.extend((header.len() as u64).to_le_bytes());
     bytes.extend(header);
     bytes

@@ -1,9 +1,9 @@
 //! Damaged files of every format: an error that names the file, and never a panic.
 
-use model::{Checkpoint, ModelError};
+use model::Checkpoint;
 use proptest::prelude::*;
 
-use crate::{assert_refused, assert_same_tensors, reference};
+use crate::{assert_refused, assert_same_tensors, read, reference};
 
 const FILES: [&str; 5] = [
     "expected.safetensors",
@@ -12,20 +12,6 @@ const FILES: [&str; 5] = [
     "module.pt",
     "squeezenet_narrow.onnx",
 ];
-
-/// Reads bytes through a file, whose name a refusal must hold.
-fn read(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("damaged");
-    std::fs::write(&path, bytes).unwrap();
-    let result = Checkpoint::read(&path);
-    if let Err(error) = &result {
-        let refusal = error.to_string();
-        assert!(refusal.contains("damaged"), "{refusal}");
-        assert!(!refusal.contains("the parser failed"), "{refusal}");
-    }
-    result
-}
 
 #[test]
 fn files_of_no_format_are_refused() {
@@ -41,9 +27,11 @@ fn files_of_no_format_are_refused() {
         assert!(read(bytes).is_err(), "{bytes:?}");
     }
     assert_refused(
-        read(b"<!DOCTYPE html><html>"),
-        &["nor does it start like PyTorch or ONNX"],
+        read(b"hello, world"),
+        &["nor does it start like PyTorch, ONNX or .nnet"],
     );
+    assert_refused(read(b"<!DOCTYPE html><html>"), &["an HTML page"]);
+    assert_refused(read(b""), &["it is empty"]);
     let absent = reference("absent.pt");
     assert_refused(Checkpoint::read(&absent), &["cannot read", "absent.pt"]);
 }
