@@ -54,9 +54,11 @@
 //! corruption knows words, subword models other than WordPiece, other IDX element types, downloads.
 
 pub mod adversarial;
+mod array;
 pub mod corruption;
 pub mod dataset;
 mod error;
+mod file;
 pub mod glue;
 pub mod idx;
 pub mod image;
@@ -68,9 +70,9 @@ pub mod split;
 pub mod text;
 
 pub use corruption::{Corruption, Severity};
-pub use dataset::{Dataset, ExampleId};
-pub use error::DataError;
+pub use dataset::{Dataset, ExampleId, UNLABELLED};
+pub use error::{DataError, SetError};
 pub use image::{ImageFolder, ImageSource, ParquetImages, Preprocessing};
-pub use labelled::{Intake, LabelledSet};
+pub use labelled::{ClassTable, Intake, LabelledSet, OpenSet};
 pub use split::{Splits, draw, sample, spread};
 pub use text::{TextCorruption, TextDataset, TokenBatch, Tokenizer};

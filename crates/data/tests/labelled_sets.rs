@@ -118,9 +118,9 @@ fn idx_pictures_are_read_with_the_labels_beside_them() {
     assert_eq!(set.dataset.labels, [2, 0, 1]);
     assert_eq!(set.dataset.example(1)[0], 102.0 / 255.0);
     assert!(
-        set.names[1].ends_with("few-images-idx3-ubyte.gz[1]"),
+        set.names.name(1).ends_with("few-images-idx3-ubyte.gz[1]"),
         "{}",
-        set.names[1]
+        set.names.name(1)
     );
 
     let set = read(&pictures(), 3, &path).unwrap();
@@ -152,7 +152,7 @@ fn a_spread_limit_reaches_every_part_of_a_set_in_every_format() {
         let set = reader.read(path, None).unwrap();
         assert_eq!((&set.dataset.labels[..], set.available), (&[0, 2][..], 4));
         assert_eq!(set.dataset.ids[1].index, 2);
-        assert!(set.names[1].ends_with(name), "{}", set.names[1]);
+        assert!(set.names.name(1).ends_with(name), "{}", set.names.name(1));
         set.dataset.example(1).to_vec()
     };
     for class in 0..4_u8 {
@@ -275,7 +275,11 @@ fn a_table_labels_pictures_and_networks_of_vectors_read_them_in_grey() {
     let set = read(&VECTOR, 5, &folder.path("set")).unwrap();
     assert_eq!(set.dataset.labels, [4, 0]);
     assert_eq!(set.dataset.example(0), [0.2; 6]);
-    assert!(set.names[1].ends_with("set/in/b.png"), "{}", set.names[1]);
+    assert!(
+        set.names.name(1).ends_with("set/in/b.png"),
+        "{}",
+        set.names.name(1)
+    );
     let message = refusal(&folder, read(&VECTOR, 4, &folder.path("set")));
     assert!(
         message.contains("expected a class below 4, got 4"),
@@ -325,7 +329,11 @@ fn sentences_and_pairs_become_tokens_padded_to_the_longest() {
         set.dataset.example(0),
         [2.0, 5.0, 6.0, 7.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     );
-    assert!(set.names[1].ends_with("a.tsv:3"), "{}", set.names[1]);
+    assert!(
+        set.names.name(1).ends_with("a.tsv:3"),
+        "{}",
+        set.names.name(1)
+    );
 
     let path = folder.text(
         "b.tsv",

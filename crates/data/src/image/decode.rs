@@ -1,18 +1,22 @@
-//! JPEG and PNG files to 8-bit RGB.
+//! Picture files to 8-bit RGB: JPEG, PNG, WebP, BMP, GIF, TIFF and PNM.
 //!
-//! Every picture becomes three channels of bytes, as Pillow's `Image.open(..).convert("RGB")` makes
+//! The first bytes tell the format, not the name. Every picture becomes three channels of bytes, as Pillow's `Image.open(..).convert("RGB")` makes
 //! them, because that is what the checkpoints were trained and measured on:
 //!
 //! - grey is copied to the three channels; a palette is looked up;
 //! - an alpha channel is dropped, not blended;
 //! - 16-bit samples keep their high byte (Pillow clips 16-bit *grey* instead; here it is treated as
 //!   16-bit colour is);
-//! - CMYK and YCCK JPEGs are converted without colour management;
+//! - of several pictures in a file (GIF, animated WebP, TIFF) the first one counts;
+//! - samples of fewer than 8 bits are stretched to 0..255 (`sample · 255 / most`);
+//! - CMYK and YCCK pictures are converted without colour management;
 //! - the orientation in EXIF data is ignored, as torchvision's and timm's loaders ignore it.
 //!
-//! JPEG decoders differ by a few levels in a few pixels (inverse DCT, chroma upsampling); PNG is exact.
+//! Samples that are floats are refused: no file says which of them is white.
+//!
+//! JPEG decoders differ by a few levels in a few pixels (inverse DCT, chroma upsampling); PNG, BMP, GIF,
+//! PNM, lossless WebP and TIFF are exact.
 
-use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -20,7 +24,10 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use jpeg_decoder::PixelFormat;
 
-use crate::DataError;
+use crate::{DataError, file};
+
+/// The most bytes of a picture file: 2^29, which holds [`MAX_PIXELS`] of four 16-bit samples.
+pub const MAX_ENCODED: u64 = 1 << 29;
 
 /// The most pixels of a picture, before and after it is resized: 2^26, a square of 8192 x 8192.
 pub const MAX_PIXELS: u64 = 1 << 26;
@@ -67,22 +74,51 @@ impl Bitmap {
     }
 }
 
-/// Reads and decodes a JPEG or PNG file; the first bytes tell which, not the name.
+/// Reads and decodes a picture file; the first bytes tell its format, not the name.
 ///
 /// # Errors
-/// [`DataError::Io`], and those of [`decode`].
+/// [`DataError::Io`], [`SetError::NotAFile`](crate::SetError::NotAFile) for a pipe or a device,
+/// [`SetError::FileTooLarge`](crate::SetError::FileTooLarge) above [`MAX_ENCODED`], and those of
+/// [`decode`].
 pub fn read(path: &Path) -> Result<Bitmap, DataError> {
-    let encoded = fs::read(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let encoded = file::read(path, MAX_ENCODED)?;
     decode(&encoded, &path.display().to_string())
 }
 
-/// Decodes the bytes of a JPEG or PNG file; `name` is what an error calls them.
+/// The format that the first bytes of a file tell, if it is one that [`decode`] reads.
+fn format(start: &[u8]) -> Option<ImageFormat> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    let format = ::image::guess_format(start).ok()?;
+    // Two letters may begin a text too.
+    let plausible = match format {
+        Bmp => matches!(
+            start.get(14..18),
+            Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+        ),
+        Pnm => start.get(2).is_some_and(u8::is_ascii_whitespace),
+        Jpeg | Png | WebP | Gif | Tiff => true,
+        _ => false,
+    };
+    plausible.then_some(format)
+}
+
+/// Whether the first bytes of a file, 18 of them or more, are those of a picture that [`decode`] reads.
+pub(crate) fn is_picture(start: &[u8]) -> bool {
+    format(start).is_some()
+}
+
+/// Rows and columns that a picture's header states; `None` where the header cannot be read, which
+/// [`decode`] reports.
+pub(crate) fn size(encoded: &[u8]) -> Option<(usize, usize)> {
+    let reader = ImageReader::with_format(Cursor::new(encoded), format(encoded)?);
+    let (width, height) = reader.into_decoder().ok()?.dimensions();
+    Some((height as usize, width as usize))
+}
+
+/// Decodes the bytes of a picture file; `name` is what an error calls them.
 ///
 /// # Errors
-/// [`DataError::Image`] for bytes that are neither format or damaged, [`DataError::ImageTruncated`]
+/// [`DataError::Image`] for bytes that are no picture of a known format or damaged, [`DataError::ImageTruncated`]
 /// for a JPEG that ends before its picture does, [`DataError::ImageSize`] for a picture of no pixel or
 /// of more than [`MAX_PIXELS`]. Damage inside a JPEG's compressed data that leaves it decodable is not
 /// an error: the format has no checksum.
@@ -91,10 +127,15 @@ pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
         name: name.to_owned(),
         source: Box::new(source),
     };
-    let reader = ImageReader::new(Cursor::new(encoded))
-        .with_guessed_format()
-        .map_err(|source| undecodable(source.into()))?;
-    if reader.format() == Some(ImageFormat::Jpeg) {
+    let Some(format) = format(encoded) else {
+        return Err(DataError::Image {
+            name: name.to_owned(),
+            source: "its first bytes are those of no JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file"
+                .into(),
+        });
+    };
+    let reader = ImageReader::with_format(Cursor::new(encoded), format);
+    if format == ImageFormat::Jpeg {
         if !jpeg_is_complete(encoded) {
             return Err(DataError::ImageTruncated {
                 name: name.to_owned(),
@@ -108,6 +149,15 @@ pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
     let (width, height) = decoder.dimensions();
     check_size(name, height.into(), width.into())?;
     let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    if matches!(
+        picture,
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_)
+    ) {
+        return Err(DataError::Image {
+            name: name.to_owned(),
+            source: "its samples are floats, of which nothing says which is white".into(),
+        });
+    }
     Bitmap::new(height as usize, width as usize, rgb_bytes(picture))
 }
 
@@ -136,7 +186,7 @@ fn decode_jpeg(encoded: &[u8], name: &str) -> Result<Option<Bitmap>, DataError> 
 }
 
 /// The number of pixels, if there is one and not too many.
-pub(super) fn check_size(name: &str, height: u64, width: u64) -> Result<usize, DataError> {
+pub(crate) fn check_size(name: &str, height: u64, width: u64) -> Result<usize, DataError> {
     match height.checked_mul(width) {
         Some(pixels) if (1..=MAX_PIXELS).contains(&pixels) => Ok(pixels as usize),
         _ => Err(DataError::ImageSize {

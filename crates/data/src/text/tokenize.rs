@@ -135,6 +135,11 @@ impl Tokenizer {
         self.largest_id as usize + 1
     }
 
+    /// The id of `[PAD]`, which fills up short texts.
+    pub fn pad_id(&self) -> u32 {
+        self.pad
+    }
+
     /// The id of a token, e.g. of `[CLS]`, `good` or `##ly`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)

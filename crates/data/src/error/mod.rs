@@ -1,7 +1,11 @@
 //! What can be wrong with data.
 
-use std::path::PathBuf;
+mod set;
 
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::set::SHOWN;
+pub use self::set::SetError;
 use crate::dataset::ExampleId;
 
 /// Errors of this crate: each says where, what was expected and what was found.
@@ -128,6 +132,12 @@ pub enum DataError {
         /// Number of classes.
         classes: usize,
     },
+    /// An example has no label where one is needed.
+    #[error("label of {example}: expected a class, got none")]
+    Unlabelled {
+        /// The example.
+        example: ExampleId,
+    },
     /// An index is not below the number of examples.
     #[error("example index {index}: expected one below {len}")]
     Index {
@@ -161,7 +171,7 @@ pub enum DataError {
     },
 
     /// A picture cannot be decoded.
-    #[error("{name}: not a JPEG or PNG picture, or a damaged one")]
+    #[error("{name}: not a picture of a known format, or a damaged one")]
     Image {
         /// The file, or the row of a table.
         name: String,
@@ -408,6 +418,9 @@ pub enum DataError {
         /// What was found.
         got: String,
     },
+    /// A labelled set cannot be read, or its labels not be understood.
+    #[error(transparent)]
+    Set(SetError),
     /// A safetensors file cannot be parsed.
     #[error("{}: not a safetensors file that can be read", path.display())]
     Batch {
@@ -531,5 +544,20 @@ pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}...", &text[..end]),
         None => format!("{text:?}"),
+    }
+}
+
+/// A part of a labelled set that is not what its reader or the network takes.
+pub(crate) fn wrong(
+    path: &Path,
+    what: &'static str,
+    expected: impl Into<String>,
+    got: impl Into<String>,
+) -> DataError {
+    DataError::Labelled {
+        path: path.to_owned(),
+        what,
+        expected: expected.into(),
+        got: got.into(),
     }
 }
