@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use data::Preprocessing;
 use data::image::presets;
+use data::labelled::Columns;
 use network::{DeviceChoice, Precision};
 use repair::{Method, Objective, Options, Protection, TOLERANCE};
 use serde::{Serialize, Serializer};
@@ -54,6 +55,18 @@ pub struct SourceArguments {
     /// How pictures become inputs [default: that of the network's files or architecture]
     #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
     pub preprocessing: Option<String>,
+    /// The same for pictures of --guard and --clean, which may have been cropped already [default: --preprocessing]
+    #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
+    pub guard_preprocessing: Option<String>,
+    /// Columns, tensors or arrays that hold texts, inputs and labels, e.g. text=review,label=stars
+    #[arg(long, value_name = "text=NAME,label=NAME", value_parser = columns)]
+    pub columns: Option<Columns>,
+    /// Go on without pictures and rows that cannot be read, and report them
+    #[arg(long)]
+    pub skip_unreadable: bool,
+    /// Go on where the labels do not seem to be those that the network means
+    #[arg(long)]
+    pub trust_labels: bool,
     /// Repair only the inputs that the network gets wrong
     #[arg(long)]
     pub only_wrong: bool,
@@ -246,6 +259,11 @@ fn margin(text: &str) -> Result<Margin, String> {
     }
     let found = non_negative(text).map(Margin::Fixed);
     found.map_err(|problem| problem + " or auto")
+}
+
+fn columns(text: &str) -> Result<Columns, String> {
+    text.parse()
+        .map_err(|error: data::DataError| error.to_string())
 }
 
 /// A margin, or a number of points.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use data::labelled::{Intake, Limit, Reader};
+use data::labelled::Intake;
+use network::AnswerRule;
 use network::{DeviceChoice, Layer, Model, Network, Precision};
 
 use super::arguments::SourceArguments;
@@ -20,6 +21,8 @@ pub(crate) struct Subject {
     architecture: &'static str,
     pub(crate) device: DeviceChoice,
     intake: Intake,
+    /// That of guard and clean sets, where it is another one.
+    clean_intake: Option<Intake>,
     /// A sentence that says how inputs are made.
     inputs: String,
     class_names: Vec<String>,
@@ -47,6 +50,9 @@ impl Subject {
         let network = Network::load(&model, &opened, precision).map_err(prepare(what))?;
         let Resolved { intake, sentence } =
             intake::resolve(&model, path, arguments.preprocessing.as_deref())?;
+        let clean = arguments.guard_preprocessing.as_deref();
+        let clean = clean.map(|name| intake::resolve(&model, path, Some(name)));
+        let clean_intake = clean.transpose()?.map(|resolved| resolved.intake);
         Ok(Self {
             path: path.clone(),
             layers: layers
@@ -54,6 +60,7 @@ impl Subject {
                 .map(|name| layer(&network, path, name.trim()))
                 .collect::<Result<_>>()?,
             intake,
+            clean_intake,
             inputs: sentence,
             class_names: model.class_names().to_vec(),
             architecture,
@@ -78,13 +85,29 @@ impl Subject {
         names.join(", ")
     }
 
-    /// A reader of sets for this network.
-    pub(crate) fn reader(&self, limit: Option<Limit>) -> Reader<'_> {
-        Reader {
-            intake: &self.intake,
-            classes: self.network.classes(),
-            class_names: &self.class_names,
-            limit,
+    /// How inputs are made.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// How inputs of guard and clean sets are made.
+    pub(crate) fn clean_intake(&self) -> &Intake {
+        self.clean_intake.as_ref().unwrap_or(&self.intake)
+    }
+
+    /// The names of what a label may be; none unless all have one.
+    pub(crate) fn class_names(&self) -> &[String] {
+        match self.class_names.len() {
+            names if names == self.labels() => &self.class_names,
+            _ => &[],
+        }
+    }
+
+    /// Number of labels: of answers, or of outputs where an answer is a number of labels at once.
+    pub(crate) fn labels(&self) -> usize {
+        match self.checkpoint.answer() {
+            AnswerRule::EachAbove(_) => self.checkpoint.output_graph().classes(),
+            _ => self.network.classes(),
         }
     }
 
@@ -99,10 +122,19 @@ impl Subject {
         notes.chain([self.inputs.clone()]).collect()
     }
 
-    /// The name of a class, or its number.
+    /// The name of an answer, or its number; of several labels all their names.
     pub(crate) fn class(&self, class: usize) -> String {
-        let name = self.class_names.get(class).cloned();
-        name.unwrap_or_else(|| class.to_string())
+        let name = |class: usize| {
+            let name = self.class_names().get(class).cloned();
+            name.unwrap_or_else(|| class.to_string())
+        };
+        match self.checkpoint.answer() {
+            AnswerRule::EachAbove(_) => {
+                let labels = (0..self.labels()).filter(|label| class >> label & 1 == 1);
+                format!("{{{}}}", labels.map(name).collect::<Vec<_>>().join(", "))
+            }
+            _ => name(class),
+        }
     }
 }
 
