@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::{StoredTensor, config, malformed, read, read_file};
+use super::{Opened, StoredTensor, config, malformed, read, read_file};
 use crate::{Checkpoint, ModelError};
 
 /// Names that the hub's conventions give to weights, in order of preference.
@@ -21,12 +21,12 @@ const INDEX: &str = ".index.json";
 const EXTENSIONS: [&str; 5] = ["safetensors", "bin", "pt", "pth", "onnx"];
 
 /// Reads the weights of `folder`.
-pub(crate) fn open_folder(folder: &Path) -> Result<Checkpoint, ModelError> {
+pub(crate) fn open_folder(folder: &Path, tokens: Option<usize>) -> Result<Opened, ModelError> {
     let path = weights_of(folder)?;
     if !path.display().to_string().ends_with(INDEX) {
-        return read(&path);
+        return read(&path, tokens);
     }
-    let checkpoint = read_shards(&path)?;
+    let checkpoint = Opened::Tensors(read_shards(&path)?);
     let config = folder.join("config.json");
     Ok(if config.is_file() {
         checkpoint.with_config(config::read(&config)?)

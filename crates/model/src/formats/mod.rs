@@ -8,6 +8,7 @@ mod pytorch;
 mod safetensors;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -32,19 +33,80 @@ pub struct StoredTensor {
     pub bytes: Vec<u8>,
 }
 
-/// A file or a folder, with the configuration beside it.
-pub(crate) fn read(path: &Path) -> Result<Checkpoint, ModelError> {
-    if path.is_dir() {
-        return open_folder(path);
+/// What a file holds: tensors, or tensors and the graph that reads them.
+pub(crate) enum Opened {
+    /// Named tensors.
+    Tensors(Checkpoint),
+    /// A graph.
+    Onnx(Box<onnx::Read>),
+}
+
+impl Opened {
+    /// The tensors.
+    pub(crate) fn into_checkpoint(self) -> Checkpoint {
+        match self {
+            Self::Tensors(checkpoint) => checkpoint,
+            Self::Onnx(read) => read.checkpoint,
+        }
     }
-    let checkpoint = read_file(path)?;
+
+    /// The same with a configuration, as if it lay beside the file.
+    pub(crate) fn with_config(self, config: serde_json::Value) -> Self {
+        match self {
+            Self::Tensors(checkpoint) => Self::Tensors(checkpoint.with_config(config)),
+            Self::Onnx(read) => {
+                let checkpoint = read.checkpoint.with_config(config);
+                Self::Onnx(Box::new(onnx::Read {
+                    checkpoint,
+                    ..*read
+                }))
+            }
+        }
+    }
+}
+
+/// A file or a folder, with the configuration beside it; `tokens` is the length of texts for graphs that
+/// leave it open.
+pub(crate) fn read(path: &Path, tokens: Option<usize>) -> Result<Opened, ModelError> {
+    if path.is_dir() {
+        return open_folder(path, tokens);
+    }
+    let opened = read_opened(path, tokens)?;
     Ok(match config::beside(path)? {
-        Some(config) => checkpoint.with_config(config),
-        None => checkpoint,
+        Some(config) => opened.with_config(config),
+        None => opened,
     })
 }
 
-/// A file without its configuration.
+/// The graph of a file, or its tensors, without its configuration.
+fn read_opened(path: &Path, tokens: Option<usize>) -> Result<Opened, ModelError> {
+    let mut start = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(SNIFFED).read_to_end(&mut start))
+        .map_err(|source| ModelError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+    if matches!(
+        Format::of(&start),
+        Some(Format::Safetensors | Format::PyTorch)
+    ) {
+        return read_file(path).map(Opened::Tensors);
+    }
+    let bytes = read_bytes(path)?;
+    match Format::of(&bytes) {
+        Some(Format::Onnx) => {
+            onnx::read_at(bytes, path, tokens).map(|read| Opened::Onnx(Box::new(read)))
+        }
+        _ => read_file(path).map(Opened::Tensors),
+    }
+}
+
+/// Bytes that tell the formats with a header.
+const SNIFFED: u64 = 512;
+
+/// The tensors of a file without its configuration.
 fn read_file(path: &Path) -> Result<Checkpoint, ModelError> {
     let bytes = read_bytes(path)?;
     let origin = path.display().to_string();
@@ -56,7 +118,7 @@ fn read_file(path: &Path) -> Result<Checkpoint, ModelError> {
             drop(bytes);
             converted(pytorch::tensors(path, length)?, &origin)
         }
-        Some(Format::Onnx) => converted(onnx::tensors(&bytes, path)?, &origin),
+        Some(Format::Onnx) => Ok(onnx::read_at(bytes, path, None)?.checkpoint),
         None => Checkpoint::from_bytes(bytes, &origin).map_err(|error| match error {
             ModelError::Malformed {
                 origin,
@@ -80,12 +142,43 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
     })
 }
 
+/// Writes a file through a temporary one beside it, so that `path` holds all of it or what it held
+/// before.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let io = |source| ModelError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; a network is as readable as any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
+}
+
 /// A checkpoint of tensors that were read from another format: widest elements first, so that
 /// every tensor is aligned, and then by name.
-fn converted(mut tensors: Vec<StoredTensor>, origin: &str) -> Result<Checkpoint, ModelError> {
+fn converted(tensors: Vec<StoredTensor>, origin: &str) -> Result<Checkpoint, ModelError> {
+    converted_with(tensors, BTreeMap::new(), origin)
+}
+
+/// As [`converted`], with the metadata of the file.
+fn converted_with(
+    mut tensors: Vec<StoredTensor>,
+    mut metadata: BTreeMap<String, String>,
+    origin: &str,
+) -> Result<Checkpoint, ModelError> {
     tensors.sort_by(|a, b| (b.dtype.bitsize(), &a.name).cmp(&(a.dtype.bitsize(), &b.name)));
     // The layouts are PyTorch's, which is what readers of the format look for here.
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    metadata.insert("format".to_owned(), "pt".to_owned());
     Checkpoint::from_tensors(&tensors, &metadata, origin)
 }
 

@@ -4,7 +4,6 @@
 mod common;
 mod folders;
 mod hostile;
-mod onnx;
 mod pytorch;
 
 use std::path::PathBuf;
