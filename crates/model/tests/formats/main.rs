@@ -4,6 +4,7 @@
 mod common;
 mod folders;
 mod hostile;
+mod onnx;
 mod pytorch;
 
 use std::path::PathBuf;

@@ -12,6 +12,9 @@ use super::values::Reason;
 /// `TensorProto.DataLocation.EXTERNAL`: the elements lie in a file beside the model.
 const EXTERNAL: i32 = 1;
 
+/// The most elements that a tensor may have: positions are 32-bit numbers.
+const MOST_ELEMENTS: usize = 1 << 31;
+
 /// The dtype of a `TensorProto.DataType`; complex, string and sub-byte types have none.
 pub(super) fn dtype(data_type: i32) -> Option<Dtype> {
     Some(match data_type {
@@ -64,6 +67,13 @@ pub(super) fn checked(tensor: &TensorProto, dtype: Dtype) -> Result<Vec<usize>, 
         .collect();
     let shape = shape.ok_or_else(|| format!("has the shape {:?}", tensor.dims))?;
     length(dtype, &shape)?;
+    let extents = shape.iter().map(|&extent| extent.max(1));
+    let bound = extents.fold(1_usize, usize::saturating_mul);
+    if bound > MOST_ELEMENTS {
+        return Err(format!(
+            "of shape {shape:?} has more elements than are read"
+        ));
+    }
     let typed = [
         tensor.float_data.len(),
         tensor.double_data.len(),

@@ -370,15 +370,15 @@ pub(super) fn compose(outer: &Arc<[u32]>, inner: Option<&Arc<[u32]>>) -> Arc<[u3
     outer.iter().map(through).collect()
 }
 
-/// The numbers of a shape, bounded.
+/// The numbers of a shape, bounded; an axis of length zero does not excuse the others.
 pub(super) fn count(shape: &[usize]) -> Result<usize, Reason> {
-    let total = shape.iter().fold(1_u128, |total, &extent| {
-        total.saturating_mul(extent as u128)
+    let bound = shape.iter().fold(1_u128, |total, &extent| {
+        total.saturating_mul(extent.max(1) as u128)
     });
-    if total > MOST_NUMBERS as u128 {
-        return Err(too_many(total));
+    if bound > MOST_NUMBERS as u128 {
+        return Err(too_many(bound));
     }
-    Ok(total as usize)
+    Ok(shape.iter().product())
 }
 
 pub(super) fn too_many(count: u128) -> Reason {

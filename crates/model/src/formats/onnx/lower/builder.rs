@@ -135,6 +135,9 @@ impl Lowering<'_> {
 
     /// A value under an index map, made a node first where the map cannot be composed.
     pub(super) fn remapped(&mut self, value: &Value, map: &Map) -> Result<Value, Reason> {
+        if let (Value::Live(_), Some(sources)) = (value, &map.sources) {
+            self.charge(sources.len())?;
+        }
         match value {
             Value::Live(live) if live.must_settle(map) => {
                 let node = self.settle(live)?;
@@ -152,6 +155,13 @@ impl Lowering<'_> {
                 other.mapped(map)
             }
         }
+    }
+
+    /// Takes numbers from what may be copied or held.
+    pub(super) fn charge(&mut self, numbers: usize) -> Result<(), Reason> {
+        let left = self.work.checked_sub(numbers);
+        self.work = left.ok_or("is one of too many nodes that copy large values")?;
+        Ok(())
     }
 
     /// Takes numbers from what may be folded.
@@ -203,6 +213,7 @@ impl Lowering<'_> {
         {
             return Err("repeats examples".to_owned());
         }
+        self.charge(count(to)?)?;
         let map = Map::expand(&live.shape, to)?;
         Ok(live.mapped(&map).with_batch(batch))
     }
@@ -261,6 +272,7 @@ impl Lowering<'_> {
         if let Some(number) = numbers.iter().find(|number| !number.is_finite()) {
             return Err(format!("computes with the constant {number}"));
         }
+        self.charge(numbers.len())?;
         let equal = numbers.windows(2).all(|pair| pair[0] == pair[1]);
         let op = match (sum, numbers.first()) {
             (false, Some(&factor)) if equal => Op::Scale(factor),

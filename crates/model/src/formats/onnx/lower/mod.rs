@@ -57,6 +57,8 @@ pub(super) struct Lowering<'a> {
     pub(super) tokens: Option<usize>,
     /// Numbers that may still be folded.
     pub(super) budget: usize,
+    /// Numbers that may still be copied or held.
+    pub(super) work: usize,
     settled: HashMap<builder::Settled, usize>,
     /// Name of the node that is read.
     at: String,
@@ -76,6 +78,7 @@ impl<'a> Lowering<'a> {
             answer: None,
             tokens: None,
             budget: 1 << 27,
+            work: 1 << 31,
             settled: HashMap::new(),
             at: String::new(),
         }

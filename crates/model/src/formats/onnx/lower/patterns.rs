@@ -49,11 +49,11 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// The node of an operator that makes a value; what only changes the element type does nothing here.
     fn producer(&self, value: &str, op: &str) -> Option<&'a NodeProto> {
-        let node = self.producers.get(value).copied()?;
-        // What only changes the element type does nothing here.
-        if node.op_type == "Cast" && op != "Cast" {
-            return self.producer(node.operand(0)?, op);
+        let mut node = self.producers.get(value).copied()?;
+        while node.op_type == "Cast" {
+            node = self.producers.get(node.operand(0)?).copied()?;
         }
         (node.op_type == op).then_some(node)
     }
@@ -183,7 +183,9 @@ impl<'a> Lowering<'a> {
         if live.kind != Kind::Float || !rows(&gain.shape) || !rows(&offset.shape) {
             return Ok(None);
         }
-        let last = live.shape.len() - 1;
+        let Some(last) = live.shape.len().checked_sub(1) else {
+            return Ok(None);
+        };
         let names = [scale, shift];
         Ok(Some(
             self.normalised(&live, last, epsilon, &gain, Some(&offset), names)?

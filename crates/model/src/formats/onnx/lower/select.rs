@@ -4,7 +4,7 @@ use super::Lowering;
 use super::shape::{extents, live, with_batch};
 use crate::formats::onnx::proto::NodeProto;
 use crate::formats::onnx::values::{
-    self, Constant, Data, FILL, Kind, Map, Reason, Value, count, strides,
+    self, Constant, Data, FILL, Kind, MOST_NUMBERS, Map, Reason, Value, count, strides,
 };
 
 impl Lowering<'_> {
@@ -151,7 +151,8 @@ impl Lowering<'_> {
         };
         let shape = data.shape();
         let lead = &indices.shape[..indices.shape.len() - 1];
-        if batches + depth > shape.len()
+        if depth == 0
+            || batches + depth > shape.len()
             || lead.len() < batches
             || lead[..batches] != shape[..batches]
         {
@@ -203,6 +204,14 @@ impl Lowering<'_> {
             let (before, after) = (pads[i], pads[axes.len() + i]);
             if (before, after) == (0, 0) {
                 continue;
+            }
+            if [before, after]
+                .iter()
+                .any(|pad| pad.unsigned_abs() > MOST_NUMBERS as u64)
+            {
+                return Err(format!(
+                    "makes more values than are read here with the pads {pads:?}"
+                ));
             }
             if live(&x).and_then(|x| x.batch) == Some(axis) {
                 return Err("adds examples".to_owned());
