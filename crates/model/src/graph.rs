@@ -25,6 +25,8 @@ pub struct Graph {
     nodes: Vec<Node>,
     input_shape: Vec<usize>,
     companions: BTreeSet<String>,
+    /// Why tensors must not be edited although a layer holds them.
+    fixed: BTreeMap<String, String>,
     /// Numbers in the output of an example, where the last layer does not tell.
     classes: Option<usize>,
 }
@@ -115,8 +117,14 @@ impl Graph {
             }],
             input_shape: input_shape.to_vec(),
             companions: BTreeSet::new(),
+            fixed: BTreeMap::new(),
             classes: None,
         }
+    }
+
+    /// Says that nothing may edit a tensor, and why: what it is used for besides is not in the graph.
+    pub fn fix(&mut self, tensor: impl Into<String>, reason: impl Into<String>) {
+        self.fixed.entry(tensor.into()).or_insert(reason.into());
     }
 
     /// Says how many outputs the network has, where it is not as many as its last layer.
@@ -210,6 +218,9 @@ impl Graph {
         for layer in &mut layers {
             let tensors = [Some(&layer.weight), layer.bias.as_ref()];
             layer.fixed = tensors.into_iter().flatten().find_map(|tensor| {
+                if let Some(reason) = self.fixed.get(tensor) {
+                    return Some(reason.clone());
+                }
                 let readers = readers
                     .get(tensor.as_str())
                     .filter(|nodes| nodes.len() > 1)?;

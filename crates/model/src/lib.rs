@@ -54,7 +54,7 @@ pub use checkpoint::Checkpoint;
 pub use error::ModelError;
 pub use formats::{StoredTensor, onnx};
 pub use graph::{Editing, Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
-pub use model::{Model, OpenOptions};
+pub use model::{Format, Model, OpenOptions};
 pub use notes::Note;
 pub use ops::activation::{Activation, Piece};
 pub use ops::{
