@@ -3,6 +3,8 @@
 use network::{ModelError, NetworkError};
 use optim::OptimError;
 
+use crate::OnnxError;
+
 /// Why a repair cannot be set up or run.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
@@ -110,6 +112,14 @@ pub enum RepairError {
         what: &'static str,
         /// The layer.
         layer: String,
+    },
+    /// An ONNX file that cannot be read or evaluated.
+    #[error("`{file}`: {fault}")]
+    Onnx {
+        /// Name of the file.
+        file: String,
+        /// What is wrong with it or its inputs.
+        fault: OnnxError,
     },
     /// The network or its file.
     #[error(transparent)]

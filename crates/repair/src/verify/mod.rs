@@ -18,12 +18,15 @@
 //! | `join` | concat, slice |
 //! | `tokens` | embedding, token mask, token selection, attention heads |
 //! | `patches` | unfold, fold |
+//!
+//! `onnx` does the same for a network in an ONNX file, whose graph it reads anew.
 
 mod convolution;
 mod evaluator;
 mod join;
 mod linear;
 mod norm;
+mod onnx;
 mod patches;
 mod pointwise;
 mod pool;
@@ -35,6 +38,7 @@ use network::Model;
 use crate::{Inequality, RepairError, RepairSet};
 
 pub use evaluator::Evaluator;
+pub use onnx::{OnnxError, OnnxEvaluator, OnnxInput};
 
 /// What the saved weights do on the repair set.
 #[derive(Clone, Debug)]
