@@ -60,8 +60,8 @@ pub use training::LossGradient;
 pub use value::Value;
 
 pub use model::{
-    Activation, AnswerRule, Checkpoint, Conv2d, Dtype, Editing, Graph, Layer, LayerKind, Model,
-    ModelError, Node, NodeId, Note, Op, OpenOptions, ParameterSpec, Piece, StoredTensor,
+    Activation, AnswerRule, Checkpoint, Conv2d, Dtype, Editing, Format, Graph, Layer, LayerKind,
+    Model, ModelError, Node, NodeId, Note, Op, OpenOptions, ParameterSpec, Piece, StoredTensor,
     architectures, distilbert, mlp, mobilevit, squeezenet,
 };
 

@@ -61,6 +61,16 @@ pub enum RepairError {
         /// Why.
         reason: String,
     },
+    /// The network and the second reading of its file disagree.
+    #[error(
+        "`{origin}`: two readings of the file give outputs that differ by {difference:.1e}; nothing can be proved of it"
+    )]
+    Readings {
+        /// The file.
+        origin: String,
+        /// The largest difference of two outputs.
+        difference: f64,
+    },
     /// The model's file is at fault.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use repair::{OnnxEvaluator, RepairError};
+use network::{AnswerRule, DeviceChoice, Model, Network, OpenOptions, Precision};
+use repair::{Evaluator, OnnxEvaluator, RepairError};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -157,4 +158,57 @@ fn networks_that_are_not_accepted_end_in_outputs_or_an_error() {
             }
         }
     }
+}
+
+/// How far the scores of a model's graph are from those of the references: by plain arithmetic, and by the
+/// network on a device.
+fn graph_distance(entry: &Value, stored: &SafeTensors<'_>) -> Result<[f64; 2], RepairError> {
+    let name = name(entry);
+    let (shape, inputs) = tensor(stored, &format!("{name}.input"));
+    let (output_shape, references) = tensor(stored, &format!("{name}.output"));
+    let outputs = output_shape[1..].iter().product::<usize>();
+    let options = OpenOptions {
+        answer: (outputs == 1).then_some(AnswerRule::Above(0.0)),
+        ..OpenOptions::default()
+    };
+    let model = Model::open_with(&zoo().join(format!("{name}.onnx")), &options)?;
+    let expected: Vec<f64> = references
+        .chunks(outputs)
+        .map(|y| y.iter().map(|&y| f64::from(y)).collect::<Vec<_>>())
+        .flat_map(|y| model.answer().scores(&y))
+        .collect();
+    let device = DeviceChoice::Flex.open()?;
+    let network = Network::load(&model, &device, Precision::F64)?;
+    let example: usize = shape[1..].iter().product();
+    let evaluator = Evaluator::new(&model)?;
+    let evaluator = evaluator.with_input_shape(model.graph().input_shape());
+    let plain = evaluator.outputs_of_all(&inputs, example)?.concat();
+    let x = network.batch(&inputs)?;
+    let computed = network.forward(x)?.to_vec()?;
+    Ok([plain, computed].map(|got| {
+        assert_eq!(got.len(), expected.len(), "{name}");
+        let apart = got.iter().zip(&expected);
+        let apart = apart.map(|(a, b)| (a - b).abs() / b.abs().max(1.0));
+        apart.fold(0.0, f64::max)
+    }))
+}
+
+#[test]
+fn graphs_of_the_zoo_compute_what_onnxruntime_gave_twice() {
+    let bytes = std::fs::read(zoo().join("references.safetensors")).expect("references");
+    let stored = SafeTensors::deserialize(&bytes).expect("references");
+    let mut complaints = Vec::new();
+    let mut compared = 0;
+    for entry in entries(true) {
+        let tolerance = entry["tolerance"].as_f64().expect("a tolerance");
+        match graph_distance(&entry, &stored) {
+            Ok(apart) if apart.iter().all(|apart| *apart <= 2.0 * tolerance) => compared += 1,
+            Ok(apart) => complaints.push(format!("{}: {apart:?}", name(&entry))),
+            // What the list allows to be refused.
+            Err(_) if !entry["may_refuse"].is_null() => {}
+            Err(error) => complaints.push(format!("{}: {error}", name(&entry))),
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(compared >= 300, "{compared}");
 }

@@ -29,7 +29,7 @@ use crate::repair_command::open_sets::{Files, OpenSets, Reading, Understood};
 use crate::repair_command::provenance::{FileRecord, write_report};
 use crate::repair_command::sets::{HeldOut, PointSet};
 use crate::repair_command::subject::Subject;
-use crate::repair_command::written::Written;
+use crate::repair_command::written::{Written, check_name};
 use summary::Ranking;
 
 /// What a ranking came to.
@@ -57,6 +57,9 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     let start = Instant::now();
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
+    if let Some(out) = &arguments.out {
+        check_name(out, &subject.checkpoint, None)?;
+    }
     let files = Files {
         guard: Some(&arguments.guard),
         clean: arguments.clean.as_deref(),

@@ -98,9 +98,13 @@ pub struct RepairArguments {
     /// Layer to edit, by its name or `last`; a sequential repair takes several, with commas between them
     #[arg(long, value_name = "NAME")]
     pub layer: String,
-    /// File for the repaired network, in safetensors
+    /// File for the repaired network: ONNX for an ONNX file, else safetensors
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Format of --out, which is that of --network (safetensors for PyTorch and .nnet files), where its name ends
+    /// otherwise
+    #[arg(long, value_name = "safetensors|onnx", value_parser = ["safetensors", "onnx"])]
+    pub format: Option<String>,
     /// Write over files that exist
     #[arg(long)]
     pub force: bool,

@@ -106,6 +106,8 @@ impl<'a> Task<'a> {
     fn read(arguments: &'a RepairArguments, progress: &Progress) -> Result<Self> {
         let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
         progress.say(&subject.to_string());
+        let format = arguments.format.as_deref();
+        written::check_name(&arguments.out, &subject.checkpoint, format)?;
         let earlier = arguments.start.as_deref();
         let earlier = earlier.map(|path| {
             let what = || format!("earlier repair {}", path.display());

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use data::LabelledSet;
 use data::labelled::{
     ClassTable, Limit, OpenSet, Options, Outputs, PassedOver, Reader, Unlabelled, inputs_and_labels,
 };
+use data::{Dataset, LabelledSet};
 use network::AnswerRule;
 use serde::Serialize;
 
@@ -20,6 +20,9 @@ const SHOWN_LABELS: usize = 20;
 
 /// Inputs that are classified at a time where the wrong ones are searched.
 const BLOCK: usize = 256;
+
+/// Repair points on which two readings of an ONNX file are compared before any work.
+const READ_TWICE: usize = 3;
 
 /// The sets beside the repair set, by their flags.
 #[derive(Clone, Copy, Debug, Default)]
@@ -235,7 +238,23 @@ impl Understood<'_> {
         };
         progress.say(&repair.describe("repair set"));
         say_passed_over(&repair, progress);
+        self.check_readings(&repair)?;
         Ok(repair)
+    }
+
+    /// Stops where the network does not compute what a second reading of its file says.
+    fn check_readings(&self, points: &PointSet) -> Result<()> {
+        let Subject {
+            checkpoint,
+            network,
+            path,
+            ..
+        } = self.subject;
+        let Dataset { inputs, shape, .. } = &points.set.dataset;
+        let example: usize = shape.iter().product();
+        let few = &inputs[..inputs.len().min(READ_TWICE * example)];
+        repair::readings_agree(checkpoint, network, few, shape)
+            .map_err(prepare(|| format!("network {}", path.display())))
     }
 
     /// The first inputs that the network gets wrong, read until there are enough of them.

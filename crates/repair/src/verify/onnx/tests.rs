@@ -4,7 +4,7 @@ use std::io;
 
 use model::onnx::proto::{
     AttributeProto, DimensionProto, FunctionProto, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, SparseTensorProto, TensorProto, TensorShapeProto, TensorTypeProto,
+    OperatorSetIdProto, SparseInitializerProto, TensorProto, TensorShapeProto, TensorTypeProto,
     TypeProto, ValueInfoProto,
 };
 use prost::Message;
@@ -61,6 +61,7 @@ fn declared(name: &str, elem_type: i32, dims: &[i64]) -> ValueInfoProto {
         name: name.into(),
         r#type: Some(TypeProto {
             tensor_type: Some(tensor),
+            ..TypeProto::default()
         }),
     }
 }
@@ -402,7 +403,7 @@ fn inputs_of_another_shape_or_number_are_refused() {
     let mut sparse = network();
     graph_of(&mut sparse)
         .sparse_initializer
-        .push(SparseTensorProto {});
+        .push(SparseInitializerProto::default());
     assert_refused(&sparse, "sparse ones");
 }
 
