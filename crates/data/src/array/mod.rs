@@ -258,21 +258,25 @@ impl Array {
         if let Element::Text { wide, .. } = self.element {
             return Value::Text(self.text(element, wide));
         }
-        // Little-endian, extended to eight bytes by zeros or by the sign.
-        let mut bytes = element.to_vec();
-        if self.big_endian {
-            bytes.reverse();
-        }
         let signed = matches!(
             self.element,
             Element::I8 | Element::I16 | Element::I32 | Element::I64
         );
-        let fill = match bytes.last() {
-            Some(high) if signed && *high >= 0x80 => 0xff,
-            _ => 0,
+        let high = if self.big_endian {
+            element.first()
+        } else {
+            element.last()
         };
-        let mut wide = [fill; 8];
-        wide[..bytes.len()].copy_from_slice(&bytes);
+        // Little-endian, extended to eight bytes by zeros or by the sign.
+        let mut wide = match high {
+            Some(high) if signed && *high >= 0x80 => [0xff; 8],
+            _ => [0; 8],
+        };
+        let own = &mut wide[..element.len()];
+        own.copy_from_slice(element);
+        if self.big_endian {
+            own.reverse();
+        }
         let integer = u64::from_le_bytes(wide);
         let low = |bytes: [u8; 8]| [bytes[0], bytes[1]];
         match self.element {

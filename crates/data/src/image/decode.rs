@@ -95,7 +95,13 @@ fn format(start: &[u8]) -> Option<ImageFormat> {
             start.get(14..18),
             Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
         ),
-        Pnm => start.get(2).is_some_and(u8::is_ascii_whitespace),
+        Pnm => {
+            let mut rest = start[2..]
+                .iter()
+                .skip_while(|byte| byte.is_ascii_whitespace());
+            let begins = matches!(rest.next(), Some(b'0'..=b'9' | b'#'));
+            start.starts_with(b"P7\n") || (begins && start[2].is_ascii_whitespace())
+        }
         Jpeg | Png | WebP | Gif | Tiff => true,
         _ => false,
     };

@@ -30,6 +30,8 @@ pub(crate) struct ClassFolders {
     /// Pictures beside the class folders.
     pub(crate) beside: Vec<PathBuf>,
     pub(crate) passed_over: PassedOver,
+    /// A file that is no picture and is read all the same.
+    table: Option<PathBuf>,
 }
 
 impl ClassFolders {
@@ -71,7 +73,7 @@ impl ClassFolders {
     ) -> Result<(), DataError> {
         for path in entries(folder, &mut self.passed_over)? {
             if !path.is_dir() {
-                if is_picture(&path, &mut self.passed_over) {
+                if self.table.as_ref() != Some(&path) && is_picture(&path, &mut self.passed_over) {
                     self.deeper += usize::from(depth > 0);
                     pictures.push(path);
                 }
@@ -91,12 +93,16 @@ impl ClassFolders {
     }
 }
 
-/// The pictures of a folder and of those below it, in the order of their names.
+/// The pictures of a folder and of those below it, in the order of their names; `table`, which labels
+/// them, is not counted among the files that are no pictures.
 ///
 /// # Errors
 /// [`DataError::Io`] for a folder that cannot be read.
-pub(crate) fn all(root: &Path) -> Result<(Vec<PathBuf>, PassedOver), DataError> {
-    let mut found = ClassFolders::default();
+pub(crate) fn all(root: &Path, table: &Path) -> Result<(Vec<PathBuf>, PassedOver), DataError> {
+    let mut found = ClassFolders {
+        table: Some(table.to_owned()),
+        ..ClassFolders::default()
+    };
     let mut pictures = vec![];
     found.look_into(root, 0, &mut pictures)?;
     pictures.sort();

@@ -160,7 +160,7 @@ impl ParquetImages {
         let pictures = undamaged(path, || {
             read_pictures(path, &self.columns.image, group.number, first_row, &wanted)
         })?;
-        let whole = |(slot, encoded): (usize, Result<_, _>)| Ok((slot, encoded?));
+        let whole = |(slot, encoded): Slot| Ok((slot, encoded?));
         pictures.into_iter().map(whole).collect()
     }
 }
@@ -234,6 +234,9 @@ fn read_shard(path: &Path, columns: &Columns) -> Result<Shard, DataError> {
     })
 }
 
+/// A slot and its picture, or why there is none.
+pub(crate) type Slot = (usize, Result<Encoded, DataError>);
+
 /// The pictures of `wanted`, ascending `(row of the group, slot)`, with their slots, or why one is
 /// none; `first_row` is the row of the file that the group begins with.
 pub(crate) fn read_pictures(
@@ -242,7 +245,7 @@ pub(crate) fn read_pictures(
     group: usize,
     first_row: usize,
     wanted: &[(usize, usize)],
-) -> Result<Vec<(usize, Result<Encoded, DataError>)>, DataError> {
+) -> Result<Vec<Slot>, DataError> {
     let reader = open(path)?;
     let projection = project(&reader, path, column)?;
     let group = reader.get_row_group(group).map_err(parquet_error(path))?;

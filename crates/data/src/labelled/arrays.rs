@@ -64,9 +64,10 @@ fn alone(
             opened(intake, format, inputs, beside::Labels::None, vec![])
         }
         None => {
+            let names: Vec<String> = beside::candidates(&path).into_iter().step_by(2).collect();
             let expected = format!(
                 "{} beside it, or the file of its labels as INPUTS,LABELS",
-                beside::candidates(&path)[..4].join(", ")
+                names.join(" or ")
             );
             Err(wrong(&path, "labels", expected, "none"))
         }

@@ -58,6 +58,7 @@ mod pictures;
 mod raw;
 mod rows;
 mod set;
+mod shards;
 mod texts;
 
 use std::path::{Path, PathBuf};
@@ -166,11 +167,11 @@ impl<'a> Reader<'a> {
     /// [`SetError::Unreadable`](crate::SetError::Unreadable) with all of them; and those of the files.
     pub fn open(&self, path: &Path, options: &Options) -> Result<OpenSet<'a>, DataError> {
         let opened = match Format::of(path)? {
-            Format::Folder => match parquet::shards(path)? {
+            Format::Folder => match shards::in_folder(path)? {
                 Some(shards) => parquet::open(self.intake, path, shards, options),
                 None => pictures::open(self.intake, path, options),
             },
-            Format::Parquet => parquet::open(self.intake, path, parquet::alone(path), options),
+            Format::Parquet => parquet::open(self.intake, path, shards::alone(path), options),
             Format::Idx => arrays::idx(self.intake, path, options),
             Format::Npy => arrays::npy(self.intake, path, options),
             Format::Npz => arrays::npz(self.intake, path, options),

@@ -85,7 +85,9 @@ impl Unreadable {
 
     /// One error for all: the cause itself when there is one.
     fn into_error(mut self, path: &Path, examples: usize) -> DataError {
-        if let ([_], Some(cause)) = (&self.rows[..], self.causes.pop()) {
+        if self.rows.len() == 1
+            && let Some(cause) = self.causes.pop()
+        {
             return cause;
         }
         DataError::Set(SetError::Unreadable {

@@ -53,6 +53,7 @@ const CLASSES: [&str; 8] = [
 
 /// The pictures that a table names, and their labels.
 pub(super) struct Table {
+    pub(super) path: PathBuf,
     pub(super) files: Vec<PathBuf>,
     pub(super) labels: RawLabels,
     pub(super) passed_over: PassedOver,
@@ -218,7 +219,7 @@ fn numbered(
     text: &impl Fn(usize) -> Result<String, DataError>,
 ) -> Result<Table, DataError> {
     let kit = file::name(table) == GROUND_TRUTH;
-    let (pictures, _) = listing::all(root)?;
+    let (pictures, _) = listing::all(root, table)?;
     let (mut files, mut labels) = (vec![], RawLabels::default());
     let mut passed_over = PassedOver::default();
     for picture in pictures {
@@ -256,6 +257,7 @@ fn numbered(
         notes.push("numbers are those of ILSVRC's development kit, not of outputs".to_owned());
     }
     Ok(Table {
+        path: table.to_owned(),
         files,
         labels,
         passed_over,
@@ -343,6 +345,7 @@ impl Found {
             }
         };
         Ok(Table {
+            path: table.to_owned(),
             files: self.names.iter().map(|name| images.join(name)).collect(),
             labels: self.labels,
             passed_over,

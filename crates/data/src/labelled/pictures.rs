@@ -73,7 +73,7 @@ fn with_classes(root: &Path, found: ClassFolders) -> Opened {
 
 /// The pictures that a table names.
 fn with_table(root: &Path, table: Table) -> Result<Opened, DataError> {
-    let (pictures, mut passed_over) = listing::all(root)?;
+    let (pictures, mut passed_over) = listing::all(root, &table.path)?;
     let named: std::collections::HashSet<&PathBuf> = table.files.iter().collect();
     for picture in pictures.iter().filter(|picture| !named.contains(picture)) {
         let reason = "pictures that the table of labels does not name";

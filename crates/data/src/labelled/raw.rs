@@ -86,12 +86,17 @@ impl fmt::Display for RawLabel {
     }
 }
 
+/// Numbers below this are found without hashing.
+const SMALL: u64 = 4096;
+
 /// The labels of a set: each distinct one is stored once, and four bytes for each example.
 #[derive(Clone, Debug, Default)]
 pub struct RawLabels {
     distinct: Vec<Distinct>,
     codes: Vec<u32>,
     index: HashMap<RawLabel, u32>,
+    /// One more than the code of each small number; 0 for one that is not known.
+    small: Vec<u32>,
     number_names: Option<Arc<[String]>>,
 }
 
@@ -120,7 +125,16 @@ impl RawLabels {
 
     pub(crate) fn push(&mut self, label: RawLabel) {
         let position = self.codes.len();
-        let code = self.declare(label);
+        let small = match label {
+            RawLabel::Number(number) if number < SMALL => Some(number as usize),
+            _ => None,
+        };
+        let known = small.and_then(|at| self.small.get(at)?.checked_sub(1));
+        let code = known.unwrap_or_else(|| self.declare(label));
+        if let Some(at) = small {
+            self.small.resize(self.small.len().max(at + 1), 0);
+            self.small[at] = code + 1;
+        }
         let distinct = &mut self.distinct[code as usize];
         if distinct.count == 0 {
             distinct.first = position;

@@ -4,7 +4,7 @@
 //! letters. In others quotes protect separators, line ends and doubled quotes (RFC 4180). A byte order
 //! mark is skipped, lines may end in CR LF, and empty lines are counted and left out.
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 /// A text file in memory, and where its rows are.
 #[derive(Debug)]
@@ -16,12 +16,13 @@ pub(super) struct Rows {
     pub(super) empty: Vec<u32>,
 }
 
-/// A row: its bytes without the line end, and its line, from 1.
+/// A row: its bytes without the line end, its line, from 1, and whether its quotes are closed.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     start: usize,
     end: usize,
     line: u32,
+    closed: bool,
 }
 
 /// What is wrong with a row: the column, what was expected and what was found.
@@ -38,33 +39,26 @@ impl Rows {
         if separator == b'\t' {
             return Self::of_lines(bytes, Some(separator));
         }
-        let from = byte_order_mark(&bytes);
-        let mut reader = quoted(separator).from_reader(&bytes[from..]);
         let (mut rows, mut empty) = (vec![], vec![]);
-        let mut record = ByteRecord::new();
-        loop {
-            let start = reader.position().clone();
-            // A reader of bytes in memory has nothing to report.
-            if !reader.read_byte_record(&mut record).unwrap_or(false) {
-                let end = reader.position().line();
-                empty.extend((start.line()..end).map(|line| line as u32));
-                break;
+        let mut at = byte_order_mark(&bytes);
+        let mut line = 1;
+        while at < bytes.len() {
+            let (length, closed) = record(&bytes[at..], separator);
+            let whole = &bytes[at..at + length];
+            let end = at + length - line_end(whole);
+            if end == at {
+                empty.push(line);
+            } else {
+                rows.push(Row {
+                    start: at,
+                    end,
+                    line,
+                    closed,
+                });
             }
-            let mut row = Row {
-                start: from + start.byte() as usize,
-                end: from + reader.position().byte() as usize,
-                line: start.line() as u32,
-            };
-            // The reader steps over empty lines before a row.
-            while let Some(end @ (b'\n' | b'\r')) = bytes[row.start..row.end].first() {
-                if *end == b'\n' {
-                    empty.push(row.line);
-                    row.line += 1;
-                }
-                row.start += 1;
-            }
-            row.end -= line_end(&bytes[row.start..row.end]);
-            rows.push(row);
+            // A file of two gigabytes has fewer lines than 32 bits count.
+            line += whole.iter().filter(|&&byte| byte == b'\n').count() as u32;
+            at += length;
         }
         Self {
             bytes,
@@ -86,7 +80,12 @@ impl Rows {
             if end == start {
                 empty.push(line);
             } else {
-                rows.push(Row { start, end, line });
+                rows.push(Row {
+                    start,
+                    end,
+                    line,
+                    closed: true,
+                });
             }
             (start, line) = (next, line + 1);
         }
@@ -124,14 +123,11 @@ impl Rows {
     /// The cells of a row.
     pub(super) fn cells(&self, row: usize) -> Result<Vec<String>, Broken> {
         let bytes = self.bytes(row);
-        let cells: Vec<&[u8]>;
         let mut record = ByteRecord::new();
-        match self.separator {
+        let cells: Vec<&[u8]> = match self.separator {
             Some(separator) if separator != b'\t' => {
                 // What follows a quote that is never closed is no cell.
-                let last = row + 1 == self.rows.len();
-                let quotes = bytes.iter().filter(|&&byte| byte == b'"').count();
-                if last && quotes % 2 == 1 && bytes.contains(&b'\n') {
+                if !self.rows[row].closed {
                     return Err(Broken {
                         column: 0,
                         expected: "a quote that is closed",
@@ -140,11 +136,11 @@ impl Rows {
                 }
                 let mut reader = quoted(separator).from_reader(bytes);
                 let _ = reader.read_byte_record(&mut record);
-                cells = record.iter().collect();
+                record.iter().collect()
             }
-            Some(separator) => cells = bytes.split(|&byte| byte == separator).collect(),
-            None => cells = vec![bytes],
-        }
+            Some(separator) => bytes.split(|&byte| byte == separator).collect(),
+            None => vec![bytes],
+        };
         let text = |(column, cell): (usize, &[u8])| {
             let text = std::str::from_utf8(cell).map_err(|error| Broken {
                 column,
@@ -157,11 +153,36 @@ impl Rows {
     }
 }
 
+/// Bytes of the first row with its line end, and whether its quotes are closed. A quote opens where a
+/// cell begins, and closes where no other one follows it.
+fn record(bytes: &[u8], separator: u8) -> (usize, bool) {
+    let (mut begins, mut inside, mut at) = (true, false, 0);
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        if inside {
+            if byte == b'"' && bytes.get(at) == Some(&b'"') {
+                at += 1;
+            } else if byte == b'"' {
+                inside = false;
+            }
+            continue;
+        }
+        match byte {
+            b'\n' => return (at, true),
+            b'"' if begins => inside = true,
+            _ => {}
+        }
+        begins = byte == separator;
+    }
+    (at, !inside)
+}
+
 fn quoted(separator: u8) -> ReaderBuilder {
     let mut builder = ReaderBuilder::new();
     builder
         .has_headers(false)
         .flexible(true)
+        .terminator(Terminator::Any(b'\n'))
         .delimiter(separator);
     builder
 }

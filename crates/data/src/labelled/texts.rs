@@ -28,6 +28,9 @@ use crate::{DataError, file};
 /// Texts that are tokenized at a time.
 const AT_A_TIME: usize = 4096;
 
+/// Keys of objects in JSON that are told apart.
+const MAX_KEYS: usize = 1000;
+
 /// Columns of a CoLA file without a header, by position (Warstadt et al. 2019).
 const COLA: [&str; 4] = ["source", "label", "mark", "sentence"];
 
@@ -95,13 +98,18 @@ pub(super) fn table(path: &Path, separator: u8, options: &Options) -> Result<Ope
     table.opened("table of texts", notes, options, task)
 }
 
-/// Opens lines of JSON; the keys of the first object that can be read are the columns.
+/// Opens lines of JSON; the keys of all objects are the columns.
 pub(super) fn json_lines(path: &Path, options: &Options) -> Result<Opened, DataError> {
     let rows = Rows::of_lines(file::read_unpacked(path, file::MAX_IN_MEMORY)?, None);
-    let first = (0..rows.len()).find_map(|row| object(rows.bytes(row)).ok());
-    let columns: Vec<String> = first
-        .map(|object| object.keys().cloned().collect())
-        .unwrap_or_default();
+    let mut columns: Vec<String> = vec![];
+    // A label may stand in a later line only.
+    for object in (0..rows.len()).filter_map(|row| object(rows.bytes(row)).ok()) {
+        for key in object.keys() {
+            if columns.len() < MAX_KEYS && !columns.contains(key) {
+                columns.push(key.clone());
+            }
+        }
+    }
     let chosen = options.columns.clone().unwrap_or_default();
     let roles = Roles::find(&columns, &chosen).map_err(|expected| DataError::TableColumns {
         path: path.to_owned(),

@@ -156,10 +156,10 @@ impl ClassTable {
                             format!("{why}, ")
                         };
                         let example = name(set, distinct.first);
-                        refused.push(format!(
-                            "{label} ({why}{} examples, the first {example})",
-                            distinct.count
-                        ));
+                        refused.push(match distinct.count {
+                            1 => format!("{label} ({why}{example})"),
+                            count => format!("{label} ({why}{example} and {} more)", count - 1),
+                        });
                     }
                 }
                 reading.count(label, numbers, distinct.count, &mut rows);

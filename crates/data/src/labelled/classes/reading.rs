@@ -133,17 +133,15 @@ impl<'a> Reading<'a> {
             return Ok("names are those of the network's outputs".to_owned());
         }
         if self.outputs.real_names().is_empty()
-            && let Some((classes, task)) = of_glue(words, count)?
+            && let Some(classes) = of_glue(words, count)?
         {
             let of = |name: &&Arc<str>| {
                 let at = classes.iter().position(|class| plain(class) == plain(name));
                 at.map(|at| (Arc::clone(name), at))
             };
             self.names = unknown.iter().filter_map(of).collect();
-            return Ok(format!(
-                "names are GLUE's classes in its order ({task}: {})",
-                classes.join(", ")
-            ));
+            let classes = classes.join(", ");
+            return Ok(format!("names are GLUE's classes in its order: {classes}"));
         }
         let in_order = words.names.len() == count && words.numbers.is_empty();
         if in_order && !self.outputs.several {
@@ -357,7 +355,8 @@ impl<'a> Reading<'a> {
         let mut hints = vec![];
         if let (Some(&least), Some(&most)) = (words.numbers.first(), words.numbers.last()) {
             let shift = most.saturating_sub(count as u64 - 1);
-            if most >= count as u64 && least >= shift && self.outputs.offset == 0 {
+            let several = least < most;
+            if several && most >= count as u64 && least >= shift && self.outputs.offset == 0 {
                 hints.push(format!(
                     "the numbers run from {least} to {most}: {shift} less would fit, and is not assumed"
                 ));
@@ -385,10 +384,7 @@ impl<'a> Reading<'a> {
 
 /// GLUE's classes that hold all names; refused when tasks with so many classes have them in different
 /// orders.
-fn of_glue(
-    words: &Words,
-    count: usize,
-) -> Result<Option<(&'static [&'static str], Task)>, DataError> {
+fn of_glue(words: &Words, count: usize) -> Result<Option<&'static [&'static str]>, DataError> {
     let has =
         |classes: &[&str], name: &str| classes.iter().any(|class| plain(class) == plain(name));
     let given = words.known.iter().find_map(|names| {
@@ -409,7 +405,7 @@ fn of_glue(
     };
     let classes = first.info().classes;
     match tasks.find(|task| task.info().classes != classes) {
-        None => Ok(Some((classes, first))),
+        None => Ok(Some(classes)),
         Some(other) => Err(DataError::Set(SetError::Contradiction {
             label: shorten(classes[0]),
             first: format!("class 0 in GLUE's {first}"),
