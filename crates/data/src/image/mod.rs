@@ -11,7 +11,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`decode`] | JPEG and PNG to 8-bit RGB, as Pillow's `Image.open(..).convert("RGB")` |
+//! | [`decode`] | JPEG and PNG to 8-bit RGB, bit for bit as Pillow's `Image.open(..).convert("RGB")` |
 //! | [`preprocess`] | [`Preprocessing`]: resize, crop, channel order, mean and standard deviation |
 //! | [`presets`] | what torchvision, timm, transformers and the Fashion-MNIST checkpoint ask for |
 //! | [`config`] | timm's `config.json` and transformers' `preprocessor_config.json` |
@@ -24,6 +24,7 @@ pub mod config;
 pub mod decode;
 pub mod folder;
 pub mod imagenet;
+mod jpeg;
 pub mod parquet;
 pub mod preprocess;
 pub mod presets;
