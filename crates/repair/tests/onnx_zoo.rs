@@ -169,6 +169,8 @@ fn graph_distance(entry: &Value, stored: &SafeTensors<'_>) -> Result<[f64; 2], R
     let outputs = output_shape[1..].iter().product::<usize>();
     let options = OpenOptions {
         answer: (outputs == 1).then_some(AnswerRule::Above(0.0)),
+        // Of a network of text, whose inputs have two planes; others do not ask for it.
+        tokens: shape.last().copied(),
         ..OpenOptions::default()
     };
     let model = Model::open_with(&zoo().join(format!("{name}.onnx")), &options)?;

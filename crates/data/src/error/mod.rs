@@ -196,9 +196,6 @@ pub enum DataError {
         /// The most pixels.
         limit: u64,
     },
-    /// A picture cannot be resampled.
-    #[error("cannot resample a picture")]
-    Resample(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A part of a preprocessing has no meaning, or is not supported.
     #[error("{origin}: {field}: expected {expected}, got {got}")]
     Preprocessing {

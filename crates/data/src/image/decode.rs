@@ -9,21 +9,22 @@
 //!   16-bit colour is);
 //! - of several pictures in a file (GIF, animated WebP, TIFF) the first one counts;
 //! - samples of fewer than 8 bits are stretched to 0..255 (`sample · 255 / most`);
-//! - CMYK and YCCK pictures are converted without colour management;
+//! - CMYK and YCCK pictures are converted without colour management, JPEGs by Pillow's formula;
 //! - the orientation in EXIF data is ignored, as torchvision's and timm's loaders ignore it.
 //!
 //! Samples that are floats are refused: no file says which of them is white.
 //!
-//! JPEG decoders differ by a few levels in a few pixels (inverse DCT, chroma upsampling); PNG, BMP, GIF,
-//! PNM, lossless WebP and TIFF are exact.
+//! PNG, BMP, GIF, PNM, lossless WebP and TIFF are exact. JPEG decoders differ by a few levels in a few
+//! percent of the values (inverse DCT, chroma upsampling, colours); this one makes the values of
+//! libjpeg-turbo, and so of Pillow and torchvision, bit for bit. JPEGs that libjpeg completes by guessing
+//! are refused.
 
 use std::io::Cursor;
 use std::path::Path;
 
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use jpeg_decoder::PixelFormat;
-
+use super::jpeg::{self, JpegError};
 use crate::{DataError, file};
 
 /// The most bytes of a picture file: 2^29, which holds [`MAX_PIXELS`] of four 16-bit samples.
@@ -116,7 +117,11 @@ pub(crate) fn is_picture(start: &[u8]) -> bool {
 /// Rows and columns that a picture's header states; `None` where the header cannot be read, which
 /// [`decode`] reports.
 pub(crate) fn size(encoded: &[u8]) -> Option<(usize, usize)> {
-    let reader = ImageReader::with_format(Cursor::new(encoded), format(encoded)?);
+    let format = format(encoded)?;
+    if format == ImageFormat::Jpeg {
+        return jpeg::size(encoded).ok();
+    }
+    let reader = ImageReader::with_format(Cursor::new(encoded), format);
     let (width, height) = reader.into_decoder().ok()?.dimensions();
     Some((height as usize, width as usize))
 }
@@ -127,7 +132,8 @@ pub(crate) fn size(encoded: &[u8]) -> Option<(usize, usize)> {
 /// [`DataError::Image`] for bytes that are no picture of a known format or damaged, [`DataError::ImageTruncated`]
 /// for a JPEG that ends before its picture does, [`DataError::ImageSize`] for a picture of no pixel or
 /// of more than [`MAX_PIXELS`]. Damage inside a JPEG's compressed data that leaves it decodable is not
-/// an error: the format has no checksum.
+/// an error: the format has no checksum. Data that no encoder writes are one, also where libjpeg warns
+/// and goes on.
 pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
     let undecodable = |source: ::image::ImageError| DataError::Image {
         name: name.to_owned(),
@@ -142,14 +148,7 @@ pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
     };
     let reader = ImageReader::with_format(Cursor::new(encoded), format);
     if format == ImageFormat::Jpeg {
-        if !jpeg_is_complete(encoded) {
-            return Err(DataError::ImageTruncated {
-                name: name.to_owned(),
-            });
-        }
-        if let Some(bitmap) = decode_jpeg(encoded, name)? {
-            return Ok(bitmap);
-        }
+        return decode_jpeg(encoded, name);
     }
     let decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
@@ -167,28 +166,23 @@ pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
     Bitmap::new(height as usize, width as usize, rgb_bytes(picture))
 }
 
-/// A grey or RGB JPEG; `None` for CMYK and for samples of more than 8 bits.
-fn decode_jpeg(encoded: &[u8], name: &str) -> Result<Option<Bitmap>, DataError> {
-    let undecodable = |source: jpeg_decoder::Error| DataError::Image {
-        name: name.to_owned(),
-        source: Box::new(source),
-    };
-    let mut decoder = jpeg_decoder::Decoder::new(encoded);
-    decoder.read_info().map_err(undecodable)?;
-    let Some(info) = decoder.info() else {
-        return Ok(None);
-    };
-    let (height, width) = (usize::from(info.height), usize::from(info.width));
-    check_size(name, height as u64, width as u64)?;
-    let rgb = match info.pixel_format {
-        PixelFormat::RGB24 => decoder.decode().map_err(undecodable)?,
-        PixelFormat::L8 => {
-            let levels = decoder.decode().map_err(undecodable)?;
-            levels.into_iter().flat_map(|level| [level; 3]).collect()
-        }
-        PixelFormat::L16 | PixelFormat::CMYK32 => return Ok(None),
-    };
-    Bitmap::new(height, width, rgb).map(Some)
+/// A JPEG, as libjpeg-turbo and Pillow decode it.
+fn decode_jpeg(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
+    let name = || name.to_owned();
+    let picture = jpeg::decode(encoded, MAX_PIXELS).map_err(|error| match error {
+        JpegError::Truncated => DataError::ImageTruncated { name: name() },
+        JpegError::Size { height, width } => DataError::ImageSize {
+            name: name(),
+            height,
+            width,
+            limit: MAX_PIXELS,
+        },
+        source => DataError::Image {
+            name: name(),
+            source: Box::new(source),
+        },
+    })?;
+    Bitmap::new(picture.height, picture.width, picture.rgb)
 }
 
 /// The number of pixels, if there is one and not too many.
@@ -219,36 +213,4 @@ fn rgb_bytes(picture: DynamicImage) -> Vec<u8> {
         }
         _ => picture.into_rgb8().into_raw(),
     }
-}
-
-/// Whether the markers of a JPEG lead from its start to its end-of-image marker.
-///
-/// Decoders fill the rest of a cut-off picture with grey; a dataset must not. A thumbnail inside a
-/// segment has an end marker of its own, so segments are stepped over by their lengths.
-fn jpeg_is_complete(jpeg: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xd9;
-    let mut at = 2;
-    loop {
-        // Fill bytes and stray bytes before a marker are skipped, as libjpeg skips them.
-        let Some(marker) = next_marker(jpeg, at) else {
-            return false;
-        };
-        at = marker + 2;
-        match jpeg[marker + 1] {
-            END_OF_IMAGE => return true,
-            _ => {
-                let Some(&[high, low]) = jpeg.get(at..at + 2) else {
-                    return false;
-                };
-                at += usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-        }
-    }
-}
-
-/// Position of the `0xff` of the next marker that is neither a stuffed byte, fill, nor a restart.
-fn next_marker(jpeg: &[u8], from: usize) -> Option<usize> {
-    let rest = jpeg.get(from..)?;
-    let marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7 | 1);
-    rest.windows(2).position(marker).map(|offset| from + offset)
 }

@@ -25,6 +25,7 @@ pub mod config;
 pub mod decode;
 pub mod folder;
 pub mod imagenet;
+mod jpeg;
 pub mod listing;
 pub mod parquet;
 pub mod preprocess;
