@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 
-use crate::formats::onnx::{self, OnnxFile, SideFiles};
+use crate::formats::onnx::{self, OnnxFile, SideFiles, Written};
 use crate::formats::{self, Opened, StoredTensor};
 use crate::ops::{Constants, Rearrange};
 use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures};
@@ -412,13 +412,11 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Malformed`] when a tensor was changed that the file does not store.
-    #[allow(clippy::type_complexity)]
-    pub fn onnx_bytes(&self) -> Result<Option<(Vec<u8>, Vec<(String, Vec<u8>)>)>, ModelError> {
+    pub fn onnx_bytes(&self) -> Result<Option<Written>, ModelError> {
         let Some(file) = &self.meaning.onnx else {
             return Ok(None);
         };
-        let written = file.written(&self.checkpoint, &BTreeMap::new())?;
-        Ok(Some((written.model, written.external)))
+        file.written(&self.checkpoint, &BTreeMap::new()).map(Some)
     }
 
     /// Writes the model in the format of its file; a safetensors file says in its metadata what was given

@@ -281,7 +281,7 @@ fn halves_of_variable_length_are_written_within_their_message() {
     let edited = read
         .with_tensors(&BTreeMap::from([(name.to_owned(), numbers.clone())]))
         .unwrap();
-    let (bytes, _) = edited.onnx_bytes().unwrap().unwrap();
+    let bytes = edited.onnx_bytes().unwrap().unwrap().model;
     let mut written = ModelProto::decode(bytes.as_slice()).unwrap();
     assert_eq!(initializer(&mut written, name).int32_data[1], 0xc100);
     initializer(&mut written, name).int32_data[1] = 0;

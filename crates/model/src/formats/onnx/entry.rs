@@ -122,8 +122,10 @@ pub(super) struct Inputs {
     fixed: Option<(String, usize)>,
 }
 
-/// Element type and extents of an input; `None` for an extent that is not fixed.
-fn declared(input: &ValueInfoProto) -> Result<(i32, Vec<Option<i64>>, Vec<String>), Reason> {
+/// Element type, extents (`None` for one that is not fixed) and the names of those that are not.
+type Declared = (i32, Vec<Option<i64>>, Vec<String>);
+
+fn declared(input: &ValueInfoProto) -> Result<Declared, Reason> {
     let name = &input.name;
     let kind = input.r#type.as_ref();
     let Some(tensor) = kind.and_then(|kind| kind.tensor_type.as_ref()) else {

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::patch::OnnxPlace;
+pub use self::patch::Written;
 use self::proto::ModelProto;
 pub(crate) use self::store::SideFiles;
 use super::malformed;

@@ -21,13 +21,13 @@ pub(crate) struct OnnxPlace {
     pub(super) external: Option<(String, usize)>,
 }
 
-/// A model as it is to be written.
+/// An ONNX model as it is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub struct Written {
     /// The bytes of the model.
-    pub(crate) model: Vec<u8>,
-    /// The files beside it that it names.
-    pub(crate) external: Vec<(String, Vec<u8>)>,
+    pub model: Vec<u8>,
+    /// The files beside it that it names, with their bytes.
+    pub external: Vec<(String, Vec<u8>)>,
 }
 
 /// A field of a message.

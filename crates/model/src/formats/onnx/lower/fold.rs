@@ -309,7 +309,7 @@ impl<'a> Lowering<'a> {
         let stride = strides(&x.shape)[axis];
         let mut sums = numbers.to_vec();
         for i in 0..sums.len() {
-            if i / stride % x.shape[axis] > 0 {
+            if !(i / stride).is_multiple_of(x.shape[axis]) {
                 sums[i] = sums[i].wrapping_add(sums[i - stride]);
             }
         }

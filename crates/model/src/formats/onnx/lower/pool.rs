@@ -128,7 +128,7 @@ fn fit(windows: &mut Windows, input: [usize; 2]) -> [usize; 2] {
         let room = padded - windows.kernel[axis];
         let mut steps = room / stride + 1;
         // A window that would start behind the image holds nothing and does not count.
-        if windows.ceil && room % stride != 0 && steps * stride < input[axis] + before {
+        if windows.ceil && !room.is_multiple_of(stride) && steps * stride < input[axis] + before {
             steps += 1;
         }
         let needed = (steps - 1) * stride + windows.kernel[axis];
