@@ -128,15 +128,15 @@ fn onnx_outputs(
     inputs: &[f32],
     shape: &[usize],
 ) -> Result<Option<Vec<Vec<f64>>>, RepairError> {
-    let Some((bytes, beside)) = model.onnx_bytes()? else {
+    let Some(written) = model.onnx_bytes()? else {
         return Ok(None);
     };
     let external = |name: &str| {
-        let found = beside.iter().find(|(own, _)| own == name);
+        let found = written.external.iter().find(|(own, _)| own == name);
         let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, name.to_owned());
         found.map(|(_, bytes)| bytes.clone()).ok_or_else(missing)
     };
-    let evaluator = OnnxEvaluator::new(&bytes, &external, model.origin())?;
+    let evaluator = OnnxEvaluator::new(&written.model, &external, model.origin())?;
     let outputs = evaluator.outputs_of_all(inputs, shape)?;
     let classes = model.output_graph().classes();
     Ok(Some(outputs).filter(|all| all.iter().all(|outputs| outputs.len() == classes)))
