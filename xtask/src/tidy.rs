@@ -50,6 +50,7 @@ const CHECKS: &[Check] = &[
     sources::front_pages,
     manifests::solver_dependencies,
     manifests::connection_dependencies,
+    manifests::tensor_dependencies,
     manifests::direction,
     words::foreign_words,
 ];

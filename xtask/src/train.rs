@@ -210,6 +210,7 @@ fn checkpoint(
     }
     let mut metadata: BTreeMap<String, String> = initial.metadata().clone();
     let mut note = |key: &str, value: String| metadata.insert(key.to_owned(), value);
+    note("answer", "largest".to_owned());
     note("input", "pixels/255, 784 numbers, row-major".to_owned());
     note(
         "accuracy",

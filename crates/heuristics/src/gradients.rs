@@ -33,7 +33,7 @@ pub(crate) fn loss_statistics(
     let mut sums: Vec<Vec<f64>> = layers.iter().map(|l| vec![0.0; l.entries()]).collect();
     let mut contributions = vec![0.0; layers.len()];
     let mut first = 0;
-    for (inputs, shape) in batches(inputs, shape) {
+    for (inputs, shape) in batches(network, inputs, shape) {
         let x = network.batch_of(&inputs, &shape)?;
         let labels = &labels[first..first + x.shape()[0]];
         first += labels.len();

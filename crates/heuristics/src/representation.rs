@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use network::{Layer, LayerKind, Network, Value, gathered};
+use network::{Layer, LayerKind, Network, Value};
 
 use crate::HeuristicError;
 use crate::similarity::{cosine, linear_cka, mean_pairwise_cosine, mean_within_class_cosine, norm};
@@ -20,6 +20,7 @@ const SEQUENCES: usize = 8;
 
 /// Inputs in batches that fit in memory, in their order, each with its shape.
 pub(crate) fn batches<'a>(
+    network: &'a Network,
     inputs: &'a [f32],
     shape: &'a [usize],
 ) -> impl Iterator<Item = (Cow<'a, [f32]>, Vec<usize>)> {
@@ -31,7 +32,7 @@ pub(crate) fn batches<'a>(
     let count = inputs.len() / example;
     (0..count).step_by(size).map(move |first| {
         let chosen: Vec<usize> = (first..(first + size).min(count)).collect();
-        gathered(inputs, shape, &chosen)
+        network.gathered(inputs, shape, &chosen)
     })
 }
 
@@ -95,7 +96,7 @@ pub(crate) fn represent(
         network.batch_of(inputs, shape)?;
     }
     let mut found = vec![Representation::default(); layers.len()];
-    for (batch, shape) in batches(inputs, shape) {
+    for (batch, shape) in batches(network, inputs, shape) {
         let (traces, _) = network.activations(network.batch_of(&batch, &shape)?)?;
         for (representation, layer) in found.iter_mut().zip(layers) {
             representation.add(layer, &traces[layer.index].output, &batch, &shape)?;

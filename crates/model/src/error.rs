@@ -88,16 +88,14 @@ pub enum ModelError {
         got: Vec<usize>,
     },
     /// A node of a graph in a file cannot be represented.
-    #[error("`{origin}`: node `{node}` ({operator} of {}) {reason}", inputs.join(", "))]
+    #[error("`{origin}`: node `{node}` ({operator}) {reason}")]
     Operator {
         /// File name or description of the bytes.
         origin: String,
         /// The node's name, or its operator and position.
         node: String,
-        /// Its operator.
+        /// Its operator and the names of its operands, `Add of x, b`.
         operator: String,
-        /// The names of its operands.
-        inputs: Vec<String>,
         /// Why.
         reason: String,
     },

@@ -29,6 +29,8 @@ pub struct Graph {
     fixed: BTreeMap<String, String>,
     /// Numbers in the output of an example, where the last layer does not tell.
     classes: Option<usize>,
+    /// Whether inputs of other extents cannot be read.
+    fixed_input: bool,
 }
 
 /// Whether a layer can be edited, and how far a repair of it is exact.
@@ -119,12 +121,23 @@ impl Graph {
             companions: BTreeSet::new(),
             fixed: BTreeMap::new(),
             classes: None,
+            fixed_input: false,
         }
     }
 
     /// Says that nothing may edit a tensor, and why: what it is used for besides is not in the graph.
     pub fn fix(&mut self, tensor: impl Into<String>, reason: impl Into<String>) {
         self.fixed.entry(tensor.into()).or_insert(reason.into());
+    }
+
+    /// Says that inputs have the extents of [`Graph::input_shape`] and no others.
+    pub fn fix_input(&mut self) {
+        self.fixed_input = true;
+    }
+
+    /// Whether inputs have the extents of [`Graph::input_shape`] and no others.
+    pub fn has_fixed_input(&self) -> bool {
+        self.fixed_input
     }
 
     /// Says how many outputs the network has, where it is not as many as its last layer.

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use network::{Activation, Device, DeviceChoice, Model, Network, Precision, Value, mlp};
+use network::{
+    Activation, Checkpoint, Device, DeviceChoice, Model, Network, Precision, Value, mlp,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -178,7 +180,7 @@ impl Tensors {
         self.0.push((format!("{name}.bias"), shape[..1].to_vec()));
     }
 
-    fn checkpoint(self, origin: &str) -> Result<Model, Failure> {
+    fn checkpoint(self, origin: &str) -> Result<Checkpoint, Failure> {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let mut filled = Vec::new();
         for (name, shape) in self.0 {
@@ -190,7 +192,7 @@ impl Tensors {
             );
             filled.push((name, shape, numbers));
         }
-        Ok(Model::from_f32(&filled, &BTreeMap::new(), origin)?)
+        Ok(Checkpoint::from_f32(&filled, &BTreeMap::new(), origin)?)
     }
 }
 
@@ -221,7 +223,7 @@ fn squeezenet() -> Result<Model, Failure> {
         tensors.push(&name("expand3x3"), &[expanded, squeezed, 3, 3]);
     }
     tensors.push("classifier.1", &[1000, 512, 1, 1]);
-    tensors.checkpoint("random squeezenet 1.1")
+    Ok(Model::new(tensors.checkpoint("random squeezenet 1.1")?)?)
 }
 
 fn mobilevit() -> Result<Model, Failure> {
@@ -260,9 +262,8 @@ fn distilbert() -> Result<Model, Failure> {
     tensors.push("classifier", &[2, dim]);
     let config =
         serde_json::json!({"model_type": "distilbert", "n_heads": 12, "activation": "gelu"});
-    Ok(tensors
-        .checkpoint("random distilbert base")?
-        .with_config(config))
+    let checkpoint = tensors.checkpoint("random distilbert base")?;
+    Ok(Model::new(checkpoint.with_config(config))?)
 }
 
 /// The Python side: a child that answers one line per request.

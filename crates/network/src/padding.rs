@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::Network;
+
 /// The positions of the examples (`n x shape`), short sequences first; in their order where they
 /// are no sequences.
 pub fn by_length(inputs: &[f32], shape: &[usize]) -> Vec<usize> {
@@ -35,6 +37,13 @@ pub fn gathered<'a>(
         let numbers = rows.flat_map(|row| row[..longest].iter().copied());
         return (Cow::Owned(numbers.collect()), vec![2, longest]);
     }
+    whole(inputs, shape, chosen)
+}
+
+/// Some examples as they are.
+fn whole<'a>(inputs: &'a [f32], shape: &[usize], chosen: &[usize]) -> (Cow<'a, [f32]>, Vec<usize>) {
+    let example = shape.iter().product::<usize>().max(1);
+    let of = |&i: &usize| &inputs[i * example..(i + 1) * example];
     let consecutive = chosen.windows(2).all(|pair| pair[1] == pair[0] + 1);
     let numbers = match (chosen.first(), consecutive) {
         (Some(&first), true) => {
@@ -43,6 +52,29 @@ pub fn gathered<'a>(
         _ => Cow::Owned(chosen.iter().flat_map(of).copied().collect()),
     };
     (numbers, shape.to_vec())
+}
+
+impl Network {
+    /// As [`by_length`]; in their order where the network reads sequences of one length only.
+    pub fn by_length(&self, inputs: &[f32], shape: &[usize]) -> Vec<usize> {
+        match self.graph().has_fixed_input() {
+            true => (0..inputs.len() / shape.iter().product::<usize>().max(1)).collect(),
+            false => by_length(inputs, shape),
+        }
+    }
+
+    /// As [`gathered`]; whole where the network reads sequences of one length only.
+    pub fn gathered<'a>(
+        &self,
+        inputs: &'a [f32],
+        shape: &[usize],
+        chosen: &[usize],
+    ) -> (Cow<'a, [f32]>, Vec<usize>) {
+        match self.graph().has_fixed_input() {
+            true => whole(inputs, shape, chosen),
+            false => gathered(inputs, shape, chosen),
+        }
+    }
 }
 
 /// Tokens of a sequence up to the last one that its mask keeps.

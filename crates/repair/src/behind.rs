@@ -1,6 +1,6 @@
 //! Inputs that have run up to a layer, for networks that differ only from there on.
 
-use network::{Cut, Layer, Network, Precision, by_length, gathered};
+use network::{Cut, Layer, Network, Precision};
 
 use crate::RepairError;
 
@@ -47,7 +47,7 @@ impl<'a> Behind<'a> {
             [2, _] => SEQUENCES,
             _ => (NUMBERS / example).clamp(1, INPUTS),
         };
-        let order = by_length(inputs, shape);
+        let order = network.by_length(inputs, shape);
         let parts = order.chunks(size).map(|chosen| Part {
             chosen: chosen.to_vec(),
             cut: None,
@@ -83,7 +83,7 @@ impl<'a> Behind<'a> {
                 (Some(cut), _) => network.advance(cut, layer)?,
                 (None, _) => {
                     tracing::debug!(done, total, "inputs up to the layer");
-                    let (inputs, shape) = gathered(self.inputs, self.shape, &part.chosen);
+                    let (inputs, shape) = network.gathered(self.inputs, self.shape, &part.chosen);
                     network.run_until(layer, network.batch_of(&inputs, &shape)?)?
                 }
             };
@@ -107,7 +107,7 @@ impl<'a> Behind<'a> {
             let y = match cut {
                 Some(cut) => network.resume(cut)?,
                 None => {
-                    let (inputs, shape) = gathered(self.inputs, self.shape, chosen);
+                    let (inputs, shape) = network.gathered(self.inputs, self.shape, chosen);
                     network.forward(network.batch_of(&inputs, &shape)?)?
                 }
             };

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use network::{Layer, Network, Target, Value, by_length, gathered};
+use network::{Layer, Network, Target, Value};
 use rayon::prelude::*;
 
 use crate::RepairError;
@@ -81,7 +81,7 @@ impl GuardMoments {
             .iter()
             .map(|layer| Sums::new(network, layer))
             .collect::<Result<Vec<_>, _>>()?;
-        let order = by_length(&inputs[..count * example], shape);
+        let order = network.by_length(&inputs[..count * example], shape);
         let (mut alone, mut together): (Vec<_>, Vec<_>) =
             sums.iter_mut().partition(|sums| sums.channelwise);
         if together.len() == 1 {
@@ -91,7 +91,7 @@ impl GuardMoments {
         while first < count {
             tracing::debug!(done = first, total = count, "guard moments");
             let chosen = chunk(network, &order[first..], shape, together.len());
-            let (numbers, shape) = gathered(inputs, shape, chosen);
+            let (numbers, shape) = network.gathered(inputs, shape, chosen);
             let x = network.batch_of(&numbers, &shape)?;
             for sums in &mut alone {
                 sums.collect_one(network, &x, first)?;

@@ -5,7 +5,8 @@ use toml::Table;
 use super::{Finding, TextFile};
 
 /// The workspace's packages; each depends on earlier ones only.
-const ORDER: [&str; 9] = [
+const ORDER: [&str; 10] = [
+    "model",
     "network",
     "data",
     "hub",
@@ -36,6 +37,15 @@ pub(super) fn connection_dependencies(files: &[TextFile]) -> Vec<Finding> {
     find(files, |package, dependency, _| {
         (package != "hub" && CONNECTIONS.contains(&dependency))
             .then(|| format!("{package} depends on {dependency}; only hub opens connections"))
+    })
+}
+
+/// `model` depends on no tensor library: what only reads files needs none.
+pub(super) fn tensor_dependencies(files: &[TextFile]) -> Vec<Finding> {
+    find(files, |package, dependency, _| {
+        let is_burn = dependency == "burn" || dependency.starts_with("burn-");
+        (package == "model" && is_burn)
+            .then(|| format!("model depends on {dependency}; it computes nothing"))
     })
 }
 
@@ -160,6 +170,16 @@ mod tests {
             places(connection_dependencies(&files)),
             ["crates/data/Cargo.toml:5"]
         );
+    }
+
+    #[test]
+    fn models_are_read_without_a_tensor_library() {
+        let files = [
+            manifest("model", "[dependencies]\nburn-store.workspace = true"),
+            manifest("network", "[dependencies]\nburn.workspace = true"),
+        ];
+        let found = places(tensor_dependencies(&files));
+        assert_eq!(found, ["crates/model/Cargo.toml:5"]);
     }
 
     #[test]

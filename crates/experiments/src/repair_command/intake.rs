@@ -56,7 +56,13 @@ pub(crate) fn resolve(model: &Model, path: &Path, preprocessing: Option<&str>) -
                 sentence: format!("pictures: {} ({origin})", describe(&preprocessing)),
                 intake: Intake::Images(preprocessing),
             }),
-            None => Ok(numbers(shape)),
+            None => Ok(Resolved {
+                sentence:
+                    "numbers as stored; pictures only with --preprocessing, since no file says \
+                           how they become inputs"
+                        .to_owned(),
+                ..numbers(shape)
+            }),
         },
         _ => {
             refuse(preprocessing, "numbers")?;

@@ -12,7 +12,6 @@ mod tidy;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use ::safetensors::Dtype;
@@ -281,16 +280,6 @@ impl Format {
         }
         nnet::starts_like(bytes).then_some(Self::Nnet)
     }
-}
-
-/// Runs a parser of another crate; a panic in it becomes an error.
-fn guarded<T>(
-    format: &'static str,
-    origin: &str,
-    parse: impl FnOnce() -> Result<T, ModelError>,
-) -> Result<T, ModelError> {
-    catch_unwind(AssertUnwindSafe(parse))
-        .unwrap_or_else(|_| Err(malformed(format, origin, "the parser failed on it")))
 }
 
 fn malformed(format: &'static str, origin: &str, reason: impl Into<String>) -> ModelError {

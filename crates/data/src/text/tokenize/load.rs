@@ -192,9 +192,7 @@ impl Tokenizer {
         expect_layout(path, &inner, &[cls, sep], None)?;
         expect_layout(path, &inner, &[cls, sep, sep], Some(""))?;
         // What the tokenizer itself makes of an upper-case letter.
-        let lower_case = inner
-            .get_normalizer()
-            .is_some_and(|normalizer| lowers(normalizer));
+        let lower_case = inner.get_normalizer().is_some_and(lowers);
         let tokenizer = Self {
             inner,
             path: path.to_owned(),

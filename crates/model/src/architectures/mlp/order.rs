@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(names(&squares, &["b", "a"]).unwrap(), told);
         let numbered = [("fc1", 4, 4), ("fc2", 4, 4)];
         assert!(names(&numbered, &["fc2", "fc1"]).is_err());
-        assert_eq!(names(&numbered, &["fc1", "fc2"]).unwrap().1, false);
+        assert!(!names(&numbered, &["fc1", "fc2"]).unwrap().1);
         // Only one order fits, whatever the file or the numbers say.
         let falling = [("fc2", 9, 4), ("fc1", 4, 2)];
         assert_eq!(names(&falling, &["fc2", "fc1"]).unwrap().0, ["fc2", "fc1"]);

@@ -62,8 +62,7 @@ pub(super) fn lowered(
         let at_node = |reason: Reason| ModelError::Operator {
             origin: origin.to_owned(),
             node: name.clone(),
-            operator: node.op_type.clone(),
-            inputs: node.input.clone(),
+            operator: format!("{} of {}", node.op_type, node.input.join(", ")),
             reason,
         };
         if node.op_type.starts_with("Arg") && node.output.first().is_some_and(|o| o == output) {
@@ -426,6 +425,7 @@ impl<'a> Lowering<'a> {
         outputs: usize,
     ) -> Result<Graph, ModelError> {
         let mut graph = Graph::new(&inputs.shape);
+        graph.fix_input();
         let mut taken: BTreeSet<String> = ["input".to_owned()].into();
         let mut names: Vec<Option<String>> = vec![None; kept.len()];
         // Layers have the first choice.

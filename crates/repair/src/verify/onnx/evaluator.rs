@@ -11,7 +11,7 @@ use super::graph::{Graph, Node};
 use super::inputs::{OnnxInput, of_example};
 use super::operators::Call;
 use super::stored::Files;
-use super::tensor::{Data, LIMIT, Tensor};
+use super::tensor::{Data, LIMIT, Tensor, elements};
 use crate::RepairError;
 
 /// Examples that are evaluated between two words of progress.
@@ -32,7 +32,8 @@ impl OnnxEvaluator {
     ///
     /// # Errors
     /// [`RepairError::Onnx`] when the bytes are no model of operator set 7 to 21, an operator or
-    /// attribute is unknown, a stored tensor is malformed, or a name is read before it is defined.
+    /// attribute is unknown, a stored tensor is malformed, a name is defined twice or never, or nodes
+    /// wait for each other.
     pub fn new(
         bytes: &[u8],
         external: &dyn Fn(&str) -> std::io::Result<Vec<u8>>,
@@ -85,7 +86,7 @@ impl OnnxEvaluator {
         examples: &[f32],
         shape: &[usize],
     ) -> Result<Vec<Vec<f64>>, RepairError> {
-        let size: usize = shape.iter().product();
+        let size = elements(shape, "example").map_err(|error| named(&self.origin, error))?;
         if size == 0 || !examples.len().is_multiple_of(size) {
             return Err(RepairError::Shape {
                 what: "numbers in all inputs",

@@ -108,8 +108,8 @@ impl Input {
             .is_some_and(|first| first.is_none_or(|first| first == 1));
         let (batch, own) = extents.split_at_mut(batch.into());
         batch.fill(Some(1));
-        let open = own.iter().filter(|extent| extent.is_none()).count();
-        let known: usize = own.iter().flatten().product();
+        let stated: Vec<usize> = own.iter().copied().flatten().collect();
+        let (open, known) = (own.len() - stated.len(), elements(&stated, &at)?);
         if own.len() == from.len() {
             let same = |(own, &from): (&mut Option<usize>, &usize)| {
                 *own = own.is_none_or(|own| own == from).then_some(from);
@@ -120,8 +120,8 @@ impl Input {
                 .for_each(|own| *own = own.or(Some(total / known)));
         }
         let shape: Option<Vec<usize>> = extents.into_iter().collect();
-        let shape = shape.filter(|shape| shape.iter().product::<usize>() == total);
-        shape.ok_or_else(|| {
+        let fits = |shape: &Vec<usize>| elements(shape, &at).is_ok_and(|count| count == total);
+        shape.filter(fits).ok_or_else(|| {
             let got = format!("an example of shape {from:?} with {total} numbers");
             OnnxError::misfit(&at, self.declared(), got)
         })
@@ -268,6 +268,17 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn extents_that_no_memory_holds_are_refused() {
+        let huge = [None, Some(1 << 62), Some(1 << 62)];
+        assert!(shape(&huge, &[4]).unwrap_err().contains("at most"));
+        assert!(
+            shape(&[None, None], &[1 << 40, 1 << 40])
+                .unwrap_err()
+                .contains("at most")
+        );
     }
 
     #[test]

@@ -121,20 +121,22 @@ fn layer(call: &Call<'_>) -> Result<Vec<Tensor>, OnnxError> {
     if count == 0 {
         return Err(call.misshapen("features, at least one", &x.shape));
     }
-    let features = &x.shape[axis..];
-    let scale = expanded(call, call.input(1)?, features)?;
-    let bias = call
-        .optional(2)
-        .map(|bias| expanded(call, bias, features))
+    let scale = expanded(call, call.input(1)?, &x.shape)?;
+    let bias = call.optional(2);
+    let bias = bias
+        .map(|bias| expanded(call, bias, &x.shape))
         .transpose()?;
     let scale = call.floats_of(&scale)?;
-    let bias = bias.as_ref().map(|bias| call.floats_of(bias)).transpose()?;
+    let bias = bias
+        .as_deref()
+        .map(|bias| call.floats_of(bias))
+        .transpose()?;
     let (mut y, mut means, mut inverses) = (numbers.to_vec(), Vec::new(), Vec::new());
-    for row in y.chunks_exact_mut(count) {
+    for (first, row) in (0..).step_by(count).zip(y.chunks_exact_mut(count)) {
         let (mean, deviation) = moments(row, epsilon);
-        for (feature, x) in row.iter_mut().enumerate() {
-            let shift = bias.map_or(0.0, |bias| bias[feature]);
-            *x = (*x - mean) / deviation * scale[feature] + shift;
+        for (place, x) in (first..).zip(row) {
+            let shift = bias.map_or(0.0, |bias| bias[place]);
+            *x = (*x - mean) / deviation * scale[place] + shift;
         }
         means.push(mean);
         inverses.push(1.0 / deviation);
@@ -251,8 +253,13 @@ mod tests {
         assert_eq!(all[0], float(&[2, 1, 2], &[-1.5, 1.5, -1.5, 1.5]));
         assert_eq!(all[1], float(&[2, 1, 1], &[2.0, 4.0]));
         assert_eq!(all[2], float(&[2, 1, 1], &[1.0, 0.25]));
-        let bad = [Some(&x), Some(&x)];
-        assert!(run_for("LayerNormalization", 17, &attributes, &bad, 1).is_err());
+        // A scale that differs from row to row.
+        let rows = float(&[2, 1, 1], &[2.0, 3.0]);
+        let scaled = floats("LayerNormalization", 17, &attributes, &[&x, &rows]);
+        assert_eq!(scaled, [-2.0, 2.0, -3.0, 3.0]);
+        let wide = float(&[1, 2, 1, 2], &[0.0; 4]);
+        let error = refused("LayerNormalization", 17, &attributes, &[&x, &wide]);
+        assert!(error.contains("broadcasts to [2, 1, 2]"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attributes::Attributes;
 use super::error::OnnxError;
-use super::tensor::{Data, Element, Tensor, elements};
+use super::tensor::{AXES, Data, Element, Tensor, elements};
 use super::{
     arithmetic, choice, constant, convolution, gather, join, layout, logic, matrices, norm, pad,
     pointwise, pool, reduce, slice,
@@ -249,7 +249,11 @@ impl<'a> Call<'a> {
 
     /// Axes counted from either end, none of them twice.
     pub(super) fn axes(&self, axes: &[i64], rank: usize) -> Result<Vec<usize>, OnnxError> {
-        let mut found = Vec::with_capacity(axes.len().min(rank));
+        if rank > AXES || axes.len() > rank {
+            let expected = format!("at most {} axes", rank.min(AXES));
+            return Err(self.misfit(expected, axes.len().to_string()));
+        }
+        let mut found = Vec::with_capacity(axes.len());
         for &axis in axes {
             let axis = self.axis(axis, rank)?;
             if found.contains(&axis) {

@@ -10,6 +10,9 @@ use super::error::OnnxError;
 /// Numbers that a value, or all values that are alive at once, may have: 2 GiB in f64.
 pub(super) const LIMIT: usize = 1 << 28;
 
+/// Axes that a value may have.
+pub(super) const AXES: usize = 64;
+
 /// The element type that a file gives a value.
 ///
 /// Floats of every type are computed in f64 and are not rounded to their own; integers are kept in
@@ -219,9 +222,14 @@ impl Tensor {
 /// The number of elements of a shape.
 ///
 /// # Errors
-/// [`OnnxError::Misfit`] when they, empty axes left aside, are more than [`LIMIT`].
+/// [`OnnxError::Misfit`] when they, empty axes left aside, are more than [`LIMIT`], and for more
+/// than [`AXES`] axes.
 pub(super) fn elements(shape: &[usize], at: &str) -> Result<usize, OnnxError> {
     let product = |total: usize, &extent: &usize| total.checked_mul(extent.max(1));
+    if shape.len() > AXES {
+        let expected = format!("a value of at most {AXES} axes");
+        return Err(OnnxError::misfit(at, expected, shape.len().to_string()));
+    }
     match shape.iter().try_fold(1, product) {
         Some(total) if total <= LIMIT => Ok(shape.iter().product()),
         _ => {
@@ -367,6 +375,7 @@ mod tests {
             vec![1 << 40, 1 << 40],
             vec![0, 1 << 62, 16],
             vec![usize::MAX, usize::MAX, 0],
+            vec![1; AXES + 1],
         ] {
             let error = elements(&shape, "here").unwrap_err().to_string();
             assert!(
