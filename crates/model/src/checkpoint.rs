@@ -206,7 +206,7 @@ impl Checkpoint {
         self
     }
 
-    /// What its bytes and its configuration alone say.
+    /// The same checkpoint with what its bytes alone say.
     pub(crate) fn without_source(mut self) -> Self {
         self.source = Arc::default();
         self.config = None;

@@ -16,7 +16,9 @@
 //! # fn main() -> Result<(), model::ModelError> {
 //! let model = mlp::random(&[4, 8, 3], Activation::Relu, 0)?;
 //! assert_eq!(model.graph().layers().len(), 2);
-//! assert_eq!(model.notes()[0].to_string(), "assumed: the answer is the largest output");
+//! let notes: Vec<String> = model.notes().iter().map(ToString::to_string).collect();
+//! assert_eq!(notes[0], "the activation between the layers is relu");
+//! assert_eq!(notes[1], "assumed: the answer is the largest output");
 //!
 //! let folder = tempfile::tempdir().expect("a folder");
 //! let path = folder.path().join("net.safetensors");
@@ -26,9 +28,10 @@
 //! # }
 //! ```
 //!
-//! Supported: multilayer perceptrons of any shape, ACAS Xu's among them; SqueezeNet 1.0 and 1.1;
-//! MobileViT; DistilBERT for sequence classification. Checkpoints in safetensors, PyTorch and ONNX
-//! files, in f16, bf16, f32 and f64; the architecture is told from the tensors ([`architectures`]).
+//! Supported: multilayer perceptrons of any shape and names, ACAS Xu's among them; SqueezeNet 1.0 and
+//! 1.1; MobileViT; DistilBERT for sequence classification. Checkpoints in safetensors, PyTorch (state
+//! dicts and whole modules), ONNX and `.nnet` files, in f16, bf16, f32 and f64; the architecture is told
+//! from the tensors ([`architectures`]).
 //!
 //! Nothing here computes: no tensor library is needed to open a model.
 

@@ -219,3 +219,61 @@ pub(crate) fn agree(checkpoint: &Checkpoint, key: &str, tensors: usize) -> Resul
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::Activation;
+    use crate::checkpoint::Source;
+    use crate::mlp::Forward;
+
+    /// A squeezenet of one tensor, of a module with these functions.
+    fn saved(functions: &[&str], altered: Option<&str>) -> Checkpoint {
+        let tensor = ("features.3.squeeze.weight".to_owned(), vec![1], vec![0.0]);
+        let checkpoint = Checkpoint::from_f32(&[tensor], &BTreeMap::new(), "saved").unwrap();
+        checkpoint.with_source(Source {
+            forward: Some(Forward {
+                functions: functions.iter().map(|&name| name.to_owned()).collect(),
+                altered: altered.map(str::to_owned),
+                ..Forward::default()
+            }),
+            ..Source::default()
+        })
+    }
+
+    #[test]
+    fn a_module_with_other_functions_is_not_the_architecture() {
+        let resolved = |checkpoint: Checkpoint, activation| {
+            let options = OpenOptions {
+                activation,
+                ..OpenOptions::default()
+            };
+            of(&checkpoint).unwrap().resolved(checkpoint, &options)
+        };
+        resolved(saved(&["ReLU"], None), None).unwrap();
+        resolved(saved(&[], None), None).unwrap();
+        for (checkpoint, activation, words) in [
+            (
+                saved(&["ELU", "ReLU"], None),
+                None,
+                "has the activation ELU, a squeezenet has ReLU",
+            ),
+            (saved(&["GELU"], None), None, "has the activation GELU"),
+            (
+                saved(&["ReLU"], Some("layer `a` has the hook `f`")),
+                None,
+                "has the hook `f`",
+            ),
+            (
+                saved(&["ReLU"], None),
+                Some(Activation::Relu),
+                "has its own activations, relu was",
+            ),
+        ] {
+            let refusal = resolved(checkpoint, activation).unwrap_err().to_string();
+            assert!(refusal.contains(words), "expected `{words}` in: {refusal}");
+        }
+    }
+}

@@ -182,20 +182,34 @@ impl Activation {
     }
 }
 
+/// By name; `leaky_relu:0.2` and `elu:0.5` say their numbers, which are the usual ones otherwise.
 impl FromStr for Activation {
     type Err = ModelError;
 
-    fn from_str(name: &str) -> Result<Self, ModelError> {
-        Self::NAMED
-            .into_iter()
-            .find(|activation| activation.name() == name)
-            .ok_or_else(|| ModelError::Unknown {
-                kind: "activation",
-                name: name.to_owned(),
-                known: Self::NAMED
-                    .map(|activation| activation.name().to_owned())
-                    .to_vec(),
-            })
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (name, Some(number.parse::<f64>().ok())),
+            None => (text, None),
+        };
+        let mut named = Self::NAMED.into_iter();
+        let named = named.find(|activation| activation.name() == name);
+        let found = match (named, number) {
+            (named, None) => named,
+            (Some(Self::LeakyRelu { .. }), Some(Some(slope))) if (0.0..=1.0).contains(&slope) => {
+                Some(Self::LeakyRelu { slope })
+            }
+            (Some(Self::Elu { .. }), Some(Some(alpha))) if (0.0..=f64::MAX).contains(&alpha) => {
+                Some(Self::Elu { alpha })
+            }
+            _ => None,
+        };
+        found.ok_or_else(|| ModelError::Unknown {
+            kind: "activation",
+            name: text.to_owned(),
+            known: Self::NAMED
+                .map(|activation| activation.name().to_owned())
+                .to_vec(),
+        })
     }
 }
 
@@ -234,6 +248,19 @@ mod tests {
             })
         );
         assert_eq!(Activation::Gelu.piece(9.0), None);
+    }
+
+    #[test]
+    fn names_may_say_their_numbers() {
+        let read = |text: &str| text.parse::<Activation>().ok();
+        assert_eq!(
+            read("leaky_relu:0.2"),
+            Some(Activation::LeakyRelu { slope: 0.2 })
+        );
+        assert_eq!(read("elu:0.5"), Some(Activation::Elu { alpha: 0.5 }));
+        for wrong in ["leaky_relu:2", "elu:-1", "elu:NaN", "relu:1", "elu:", "x:1"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -411,6 +411,14 @@ fn archives_that_lie_are_refused() {
         lie(&mut entries);
         assert_refused(read(&archive(&entries)), &[words]);
     }
+    let mut bare = honest.clone();
+    bare.iter_mut().for_each(|entry| entry.checksum = 0);
+    let got = read(&archive(&bare)).unwrap();
+    assert!(
+        got.notes()[0].text().contains("no checksums"),
+        "{:?}",
+        got.notes()
+    );
     let whole = archive(&honest);
     assert_refused(
         read(&whole[..whole.len() - 1]),

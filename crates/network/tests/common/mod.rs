@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use network::{Device, DeviceChoice, Model, Network, Precision, Value, parity};
+use network::{Checkpoint, Device, DeviceChoice, Network, Precision, Value, parity};
 
 /// The folder of real weights, or a message and `None` when it lacks `part`.
 pub(crate) fn assets(part: &str) -> Option<PathBuf> {

@@ -92,11 +92,20 @@ const PLAIN: [&str; 34] = [
 ];
 
 /// Scalars and small types of torch.
-const TORCH_PLAIN: [&str; 8] = [
+const TORCH_PLAIN: [&str; 17] = [
     "torch.Size",
     "torch.device",
     "torch.Generator",
     "torch.serialization._get_layout",
+    "torch.channels_last",
+    "torch.channels_last_3d",
+    "torch.contiguous_format",
+    "torch.per_channel_affine",
+    "torch.per_tensor_affine",
+    "torch.per_tensor_symmetric",
+    "torch.preserve_format",
+    "torch.sparse_coo",
+    "torch.sparse_csr",
     "torch.strided",
     "torch.Tensor",
     "torch._tensor.Tensor",

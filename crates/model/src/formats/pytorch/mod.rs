@@ -103,7 +103,12 @@ fn contents(bytes: &[u8], key: Option<&str>) -> Result<Contents, String> {
             big_endian: is_big_endian(&archive, &folder)?,
             length: bytes.len(),
         };
-        source.contents(&loaded.heap, loaded.root, key)
+        let mut contents = source.contents(&loaded.heap, loaded.root, key)?;
+        if !archive.has_checksums() {
+            let text = "the archive has no checksums: damage would not be seen";
+            contents.notes.push(Note::Read(text.to_owned()));
+        }
+        Ok(contents)
     } else if legacy::starts(bytes) {
         let legacy = legacy::open(bytes)?;
         let source = Source::of_runs(&legacy.storages, bytes.len());

@@ -1,6 +1,6 @@
 //! ZIP archives, as far as `torch.save` and programs that pack its files again use them: entries that
 //! are stored or deflated, lengths of 64 bits, one disk, no encryption. Every entry that is read has
-//! its checksum compared.
+//! its checksum compared; PyTorch can be told to write zeros for all of them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -70,6 +70,11 @@ impl<'f> Archive<'f> {
         self.entries.keys().map(String::as_str)
     }
 
+    /// Whether entries have checksums: a zero for each of them stands for none.
+    pub(super) fn has_checksums(&self) -> bool {
+        self.entries.values().any(|entry| entry.checksum != 0)
+    }
+
     /// Whether there is such an entry.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.entries.contains_key(name)
@@ -112,7 +117,7 @@ impl<'f> Archive<'f> {
         };
         let mut crc = Crc::new();
         crc.update(&content);
-        if crc.sum() != entry.checksum {
+        if crc.sum() != entry.checksum && self.has_checksums() {
             return Err(at(format!(
                 "has the checksum {:08x}, expected {:08x}",
                 crc.sum(),
