@@ -10,6 +10,14 @@ use crate::DataError;
 /// The variant of an example that nothing was done to.
 pub const CLEAN: &str = "clean";
 
+/// The label of an example whose right answer is not known.
+///
+/// Whoever compares answers with labels leaves such examples out, or refuses them with
+/// [`Dataset::require_labels`]; agreement of two networks and the divergence of their outputs need no
+/// labels. No class has this number: a network with several labels per input, whose answer is a sum of
+/// powers of two, has at most 63 outputs.
+pub const UNLABELLED: usize = usize::MAX;
+
 /// Which input this is: an underlying image and what was done to it.
 ///
 /// Two examples are the same *input* when all three parts agree, and show the same *image* when
@@ -58,7 +66,7 @@ pub struct Dataset {
     pub shape: Vec<usize>,
     /// `len x product(shape)` values, row-major: one example after the other.
     pub inputs: Vec<f32>,
-    /// The right class of each example, below `classes`.
+    /// The right class of each example, below `classes`; [`UNLABELLED`] where it is not known.
     pub labels: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
@@ -89,7 +97,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Checks that counts agree, that every value is finite and that every label is a class.
+    /// Checks that counts agree, that every value is finite and that every label is a class or
+    /// [`UNLABELLED`].
     ///
     /// # Errors
     /// [`DataError::Count`] when `inputs`, `labels` and `ids` describe different numbers of examples,
@@ -113,7 +122,7 @@ impl Dataset {
                     value: input[position],
                 });
             }
-            if *label >= self.classes {
+            if *label >= self.classes && *label != UNLABELLED {
                 return Err(DataError::Label {
                     example: id.clone(),
                     label: *label,
@@ -122,6 +131,24 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// Whether the right class of example `i` is known.
+    pub fn is_labelled(&self, i: usize) -> bool {
+        self.labels.get(i).is_some_and(|&label| label != UNLABELLED)
+    }
+
+    /// Checks that the right class of every example is known.
+    ///
+    /// # Errors
+    /// [`DataError::Unlabelled`] names the first example of which it is not.
+    pub fn require_labels(&self) -> Result<(), DataError> {
+        match (0..self.len()).find(|&i| !self.is_labelled(i)) {
+            None => Ok(()),
+            Some(i) => Err(DataError::Unlabelled {
+                example: self.ids[i].clone(),
+            }),
+        }
     }
 
     /// Number of examples.
@@ -316,6 +343,26 @@ mod tests {
             message,
             "label of toy[2] clean: expected a class below 3, got 3"
         );
+    }
+
+    #[test]
+    fn examples_without_a_label_are_valid_and_refused_where_labels_are_needed() {
+        let mut dataset = three();
+        dataset.require_labels().unwrap();
+        dataset.labels[1] = UNLABELLED;
+        dataset.validate().unwrap();
+        assert_eq!(
+            [0, 1, 2, 3].map(|i| dataset.is_labelled(i)),
+            [true, false, true, false]
+        );
+        assert_eq!(
+            dataset.require_labels().unwrap_err().to_string(),
+            "label of toy[1] clean: expected a class, got none"
+        );
+        // The largest class of any network is still another number.
+        dataset.classes = usize::MAX;
+        dataset.labels[1] = usize::MAX - 1;
+        assert!(dataset.is_labelled(1));
     }
 
     #[test]

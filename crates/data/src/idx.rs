@@ -1,9 +1,10 @@
-//! IDX files of unsigned bytes, plain or gzip.
+//! IDX files, plain or gzip.
 //!
 //! The format of MNIST's files: four bytes `0, 0, element type, rank`, then `rank` dimensions as
-//! big-endian 32-bit integers, then the elements, row-major. The element type `0x08`, unsigned byte,
-//! is the one this module reads and writes. Whether a file is compressed is read from its first two
-//! bytes, not from its name.
+//! big-endian 32-bit integers, then the elements, row-major and big-endian. [`read`] and [`write()`] take
+//! the element type `0x08`, unsigned byte; labelled sets ([`crate::labelled`]) take the others too:
+//! signed bytes (`0x09`), 16-bit and 32-bit integers (`0x0b`, `0x0c`), 32-bit and 64-bit floats
+//! (`0x0d`, `0x0e`). Whether a file is compressed is read from its first two bytes, not from its name.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,12 +13,85 @@ use std::path::Path;
 use flate2::{Compression, GzBuilder, bufread::MultiGzDecoder};
 
 use crate::DataError;
+use crate::array::{Array, Element, Store};
+use crate::error::wrong;
+use crate::file;
 
 /// The most bytes of data that [`read`] takes from one file: 1 GiB.
 pub const MAX_BYTES: usize = 1 << 30;
 
 const UNSIGNED_BYTE: u8 = 0x08;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Opens an array of any element type and rank; a plain file is not read further than its header.
+///
+/// # Errors
+/// Those of [`read`], and [`DataError::Labelled`] for another element type or no dimension.
+pub(crate) fn open(path: &Path) -> Result<Array, DataError> {
+    let (stored, length) = file::open(path)?;
+    let mut stored = BufReader::new(stored);
+    let packed = stored
+        .fill_buf()
+        .map_err(|source| file::io_error(path, source))?
+        .starts_with(&GZIP_MAGIC);
+    let mut from: Box<dyn Read> = if packed {
+        Box::new(MultiGzDecoder::new(stored))
+    } else {
+        Box::new(stored)
+    };
+    let magic = read_header(&mut from, path, 4)?;
+    expect_byte(path, "first magic byte", 0, magic[0])?;
+    expect_byte(path, "second magic byte", 0, magic[1])?;
+    let element = element(magic[2]).ok_or_else(|| {
+        let got = format!("{:#04x}", magic[2]);
+        wrong(
+            path,
+            "element type of an IDX file",
+            "0x08, 0x09 or 0x0b to 0x0e",
+            got,
+        )
+    })?;
+    if magic[3] == 0 {
+        return Err(wrong(
+            path,
+            "dimensions of an IDX file",
+            "one or more",
+            "none",
+        ));
+    }
+    let (shape, size) = dimensions(&mut from, path, magic[3], element.size())?;
+    let store = if packed {
+        Store::Memory(exactly(&mut from, path, size)?)
+    } else {
+        let before = 4 + 4 * shape.len();
+        let got = length.saturating_sub(before as u64) as usize;
+        expect_data(path, size, got)?;
+        Store::File {
+            offset: before as u64,
+        }
+    };
+    Ok(Array {
+        path: path.to_owned(),
+        name: String::new(),
+        element,
+        big_endian: true,
+        shape,
+        fortran: false,
+        store,
+    })
+}
+
+fn element(code: u8) -> Option<Element> {
+    Some(match code {
+        UNSIGNED_BYTE => Element::U8,
+        0x09 => Element::I8,
+        0x0b => Element::I16,
+        0x0c => Element::I32,
+        0x0d => Element::F32,
+        0x0e => Element::F64,
+        _ => return None,
+    })
+}
 
 /// An array of unsigned bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,39 +126,60 @@ pub fn read(path: &Path, rank: u8) -> Result<Idx, DataError> {
 
 fn parse(mut from: impl Read, path: &Path, rank: u8) -> Result<Idx, DataError> {
     let magic = read_header(&mut from, path, 4)?;
-    let header = |what, expected, got| {
-        if got == expected {
-            Ok(())
-        } else {
-            Err(DataError::IdxHeader {
-                path: path.to_owned(),
-                what,
-                expected,
-                got,
-            })
-        }
-    };
-    header("first magic byte", 0, magic[0])?;
-    header("second magic byte", 0, magic[1])?;
-    header("element type", UNSIGNED_BYTE, magic[2])?;
-    header("number of dimensions", rank, magic[3])?;
+    expect_byte(path, "first magic byte", 0, magic[0])?;
+    expect_byte(path, "second magic byte", 0, magic[1])?;
+    expect_byte(path, "element type", UNSIGNED_BYTE, magic[2])?;
+    expect_byte(path, "number of dimensions", rank, magic[3])?;
+    let (shape, size) = dimensions(&mut from, path, rank, 1)?;
+    let values = exactly(&mut from, path, size)?;
+    Ok(Idx { shape, values })
+}
 
-    let dims = read_header(&mut from, path, 4 * usize::from(rank))?;
+fn expect_byte(path: &Path, what: &'static str, expected: u8, got: u8) -> Result<(), DataError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(DataError::IdxHeader {
+        path: path.to_owned(),
+        what,
+        expected,
+        got,
+    })
+}
+
+/// The dimensions, and how many bytes their elements take.
+fn dimensions(
+    from: &mut impl Read,
+    path: &Path,
+    rank: u8,
+    element: usize,
+) -> Result<(Vec<usize>, usize), DataError> {
+    let dims = read_header(from, path, 4 * usize::from(rank))?;
     let shape: Vec<usize> = dims
         .chunks_exact(4)
         .map(|d| u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize)
         .collect();
-    let Some(expected) = element_count(&shape).filter(|&count| count <= MAX_BYTES) else {
-        return Err(DataError::IdxTooLarge {
+    let size = element_count(&shape).and_then(|count| count.checked_mul(element));
+    match size.filter(|&size| size <= MAX_BYTES) {
+        Some(size) => Ok((shape, size)),
+        None => Err(DataError::IdxTooLarge {
             path: path.to_owned(),
             shape,
             limit: MAX_BYTES,
-        });
-    };
+        }),
+    }
+}
 
+/// All data of a file, which is `expected` bytes long.
+fn exactly(from: &mut impl Read, path: &Path, expected: usize) -> Result<Vec<u8>, DataError> {
     // One byte more than announced: enough to see trailing bytes, and to make gzip check its sum.
-    let values = read_at_most(&mut from, path, expected + 1)?;
-    match values.len() {
+    let values = read_at_most(from, path, expected + 1)?;
+    expect_data(path, expected, values.len())?;
+    Ok(values)
+}
+
+fn expect_data(path: &Path, expected: usize, got: usize) -> Result<(), DataError> {
+    match got {
         got if got < expected => Err(DataError::IdxTruncated {
             path: path.to_owned(),
             what: "data",
@@ -95,7 +190,7 @@ fn parse(mut from: impl Read, path: &Path, rank: u8) -> Result<Idx, DataError> {
             path: path.to_owned(),
             expected,
         }),
-        _ => Ok(Idx { shape, values }),
+        _ => Ok(()),
     }
 }
 

@@ -38,25 +38,28 @@
 //!
 //! Supported:
 //!
-//! - IDX files of unsigned bytes, plain or gzip ([`idx`]); MNIST in that format ([`mnist`]);
-//! - JPEG and PNG pictures in class folders, in a folder with a table, or in parquet files, with the
-//!   preprocessing of torchvision, timm and transformers ([`image`]);
+//! - IDX files, plain or gzip ([`idx`]); MNIST in that format ([`mnist`]);
+//! - JPEG, PNG, WebP, BMP, GIF, TIFF and PNM pictures in class folders, in a folder with a table, or in
+//!   parquet files, with the preprocessing of torchvision, timm and transformers ([`image`]);
 //! - the corruptions of MNIST-C and ImageNet-C that [`Corruption`] lists, for pictures of any size, and
 //!   FGSM and PGD attacks on any network that gives a gradient ([`adversarial`]);
 //! - sentences and sentence pairs: WordPiece token ids, and typos, swaps, drops, negations and
 //!   substitutions guided by a network ([`text`]);
 //! - the nine tasks of GLUE from TSV and parquet files, with their metrics ([`glue`]);
-//! - labelled sets in any of these formats, and in safetensors batches, as one network takes them
-//!   ([`labelled`]);
+//! - labelled sets in any of these formats, in NumPy's files, safetensors batches, CSV and lines of
+//!   JSON, as one network takes them, their labels understood as its answers ([`labelled`]);
 //! - disjoint named splits and seeded samples that are the same on every platform ([`split`]).
 //!
 //! Not supported: other picture formats, augmentation, texts in other languages than English where a
-//! corruption knows words, subword models other than WordPiece, other IDX element types, downloads.
+//! corruption knows words, subword models other than WordPiece, pickles, HDF5 and MATLAB files,
+//! parquet pages that are packed by anything but Snappy, downloads.
 
 pub mod adversarial;
+mod array;
 pub mod corruption;
 pub mod dataset;
 mod error;
+mod file;
 pub mod glue;
 pub mod idx;
 pub mod image;
@@ -68,9 +71,9 @@ pub mod split;
 pub mod text;
 
 pub use corruption::{Corruption, Severity};
-pub use dataset::{Dataset, ExampleId};
-pub use error::DataError;
+pub use dataset::{Dataset, ExampleId, UNLABELLED};
+pub use error::{DataError, SetError};
 pub use image::{ImageFolder, ImageSource, ParquetImages, Preprocessing};
-pub use labelled::{Intake, LabelledSet};
+pub use labelled::{ClassTable, Intake, LabelledSet, OpenSet};
 pub use split::{Splits, draw, sample, spread};
 pub use text::{TextCorruption, TextDataset, TokenBatch, Tokenizer};

@@ -382,7 +382,7 @@ fn unusable_parquet_files_are_refused() {
     let images = open(Columns::default()).unwrap();
     let error = inputs(&images, &[1]).unwrap_err().to_string();
     assert!(
-        error.contains("0.parquet row 1: not a JPEG or PNG"),
+        error.contains("0.parquet row 1: not a picture of a known format"),
         "{error}"
     );
 

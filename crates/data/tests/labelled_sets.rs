@@ -1,102 +1,15 @@
 //! Labelled sets: every format as every kind of network takes it, and what is refused.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+mod support;
 
-use data::idx::{self, Idx};
+use std::path::Path;
+
 use data::image::presets;
-use data::labelled::{Intake, LabelledSet, Limit, Reader};
-use data::text::{Casing, Tokenizer};
+use data::labelled::{Intake, Limit, Reader};
 use data::{DataError, Preprocessing};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use safetensors::tensor::{Dtype, TensorView, serialize};
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        path
-    }
-
-    fn text(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.path(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    /// Images of 2 x 3 pixels under `images`, labels under `labels`.
-    fn idx(&self, images: &str, count: usize, labels: &str, classes: &[u8]) -> PathBuf {
-        let path = self.path(images);
-        let values = (0..count * 6).map(|i| (i * 17 % 256) as u8).collect();
-        idx::write(
-            &path,
-            &Idx {
-                shape: vec![count, 2, 3],
-                values,
-            },
-        )
-        .unwrap();
-        let labels = self.path(labels);
-        let values = classes.to_vec();
-        idx::write(
-            &labels,
-            &Idx {
-                shape: vec![classes.len()],
-                values,
-            },
-        )
-        .unwrap();
-        path
-    }
-
-    fn tensors(&self, name: &str, tensors: &[(&str, Dtype, &[usize], &[u8])]) -> PathBuf {
-        let path = self.path(name);
-        let views: HashMap<&str, TensorView<'_>> = tensors
-            .iter()
-            .map(|&(name, dtype, shape, bytes)| {
-                (name, TensorView::new(dtype, shape.to_vec(), bytes).unwrap())
-            })
-            .collect();
-        std::fs::write(&path, serialize(views, None).unwrap()).unwrap();
-        path
-    }
-
-    fn tokenizer(&self) -> Intake {
-        let words = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nfine\nfilm\ndull\n";
-        let vocabulary = self.text("vocab.txt", words);
-        let tokenizer = Tokenizer::from_vocab(&vocabulary, Casing::default(), 16).unwrap();
-        Intake::Tokens(Box::new(tokenizer))
-    }
-}
-
-fn read(intake: &Intake, classes: usize, path: &Path) -> Result<LabelledSet, DataError> {
-    reader(intake, classes).read(path, None)
-}
-
-fn reader(intake: &Intake, classes: usize) -> Reader<'_> {
-    Reader {
-        intake,
-        classes,
-        class_names: &[],
-        limit: None,
-    }
-}
-
-/// The message of a refusal, without the folder.
-fn refusal(folder: &Folder, result: Result<LabelledSet, DataError>) -> String {
-    let root = format!("{}/", folder.0.path().display());
-    result.unwrap_err().to_string().replace(&root, "")
-}
-
-fn floats(numbers: &[f32]) -> Vec<u8> {
-    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
+use safetensors::tensor::Dtype;
+use support::{Folder, floats, read, reader, refusal};
 
 const VECTOR: Intake = Intake::Vector { features: 6 };
 
@@ -118,9 +31,9 @@ fn idx_pictures_are_read_with_the_labels_beside_them() {
     assert_eq!(set.dataset.labels, [2, 0, 1]);
     assert_eq!(set.dataset.example(1)[0], 102.0 / 255.0);
     assert!(
-        set.names[1].ends_with("few-images-idx3-ubyte.gz[1]"),
+        set.names.name(1).ends_with("few-images-idx3-ubyte.gz[1]"),
         "{}",
-        set.names[1]
+        set.names.name(1)
     );
 
     let set = read(&pictures(), 3, &path).unwrap();
@@ -152,7 +65,7 @@ fn a_spread_limit_reaches_every_part_of_a_set_in_every_format() {
         let set = reader.read(path, None).unwrap();
         assert_eq!((&set.dataset.labels[..], set.available), (&[0, 2][..], 4));
         assert_eq!(set.dataset.ids[1].index, 2);
-        assert!(set.names[1].ends_with(name), "{}", set.names[1]);
+        assert!(set.names.name(1).ends_with(name), "{}", set.names.name(1));
         set.dataset.example(1).to_vec()
     };
     for class in 0..4_u8 {
@@ -190,13 +103,13 @@ fn idx_files_that_do_not_fit_are_refused() {
     let alone = folder.idx("alone.gz", 1, "other.gz", &[0]);
     assert_eq!(
         refusal(&folder, read(&VECTOR, 3, &alone)),
-        "alone.gz: labels of an IDX file: expected `images` or `idx3` in its name, or the file of its \
-         labels, got neither"
+        "alone.gz: labels: expected alone_labels.gz or alone-labels.gz or labels.gz beside it, or the \
+         file of its labels as INPUTS,LABELS, got none"
     );
     let missing = folder.idx("x-images.gz", 1, "other.gz", &[0]);
     let message = refusal(&folder, read(&VECTOR, 3, &missing));
     assert!(
-        message.contains("expected x-labels.gz or x-labels beside it"),
+        message.contains("expected x-labels.gz or x-images_labels.gz"),
         "{message}"
     );
     let path = folder.idx("y-images.gz", 2, "y-labels.gz", &[0]);
@@ -207,7 +120,7 @@ fn idx_files_that_do_not_fit_are_refused() {
     let path = folder.idx("z-images.gz", 2, "z-labels.gz", &[0, 3]);
     assert_eq!(
         refusal(&folder, read(&VECTOR, 3, &path)),
-        "label of z-images.gz[1] clean: expected a class below 3, got 3"
+        "labels: expected a class below 3, got 3 (z-images.gz[1])"
     );
     assert_eq!(
         refusal(&folder, read(&Intake::Vector { features: 7 }, 4, &path)),
@@ -215,7 +128,7 @@ fn idx_files_that_do_not_fit_are_refused() {
     );
     let message = refusal(&folder, read(&folder.tokenizer(), 4, &path));
     assert!(
-        message.contains("expected sentences in a .tsv file"),
+        message.contains("expected sentences in a .tsv, .csv, .jsonl or parquet file"),
         "{message}"
     );
     let empty = folder.idx("e-images.gz", 0, "e-labels.gz", &[]);
@@ -255,10 +168,8 @@ fn class_folders_count_by_name_number_wordnet_id_or_order() {
     assert_eq!(labels(["red", "tan"], &[], 2), Ok((vec![0, 1], 2)));
     let message = labels(["red", "tan"], &[], 3).unwrap_err();
     assert!(
-        message.ends_with(
-            "class folders: expected 3 of them, or names that are each a class below 3, got 2, the \
-             first of them red, tan"
-        ),
+        message.starts_with("labels: expected a class below 3, got \"red\" (/")
+            && message.ends_with("; all sets together have 2 names"),
         "{message}"
     );
 }
@@ -275,10 +186,14 @@ fn a_table_labels_pictures_and_networks_of_vectors_read_them_in_grey() {
     let set = read(&VECTOR, 5, &folder.path("set")).unwrap();
     assert_eq!(set.dataset.labels, [4, 0]);
     assert_eq!(set.dataset.example(0), [0.2; 6]);
-    assert!(set.names[1].ends_with("set/in/b.png"), "{}", set.names[1]);
+    assert!(
+        set.names.name(1).ends_with("set/in/b.png"),
+        "{}",
+        set.names.name(1)
+    );
     let message = refusal(&folder, read(&VECTOR, 4, &folder.path("set")));
     assert!(
-        message.contains("expected a class below 4, got 4"),
+        message.contains("expected a class below 4, got \"4\" (set/in/a.png)"),
         "{message}"
     );
     let colour = Rgb([255, 0, 0]);
@@ -325,7 +240,11 @@ fn sentences_and_pairs_become_tokens_padded_to_the_longest() {
         set.dataset.example(0),
         [2.0, 5.0, 6.0, 7.0, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     );
-    assert!(set.names[1].ends_with("a.tsv:3"), "{}", set.names[1]);
+    assert!(
+        set.names.name(1).ends_with("a.tsv:3"),
+        "{}",
+        set.names.name(1)
+    );
 
     let path = folder.text(
         "b.tsv",
@@ -352,20 +271,18 @@ fn tables_that_cannot_be_read_name_line_and_column() {
     let tokens = folder.tokenizer();
     let cases = [
         (
-            "text\tlabel\nx\t0\n",
-            "columns: expected sentence and label, or those of another task of GLUE, got \"text, label\"",
+            "words\tlabel\nx\t0\n",
+            "columns: expected sentence or text, or a pair such as sentence1 and sentence2 or premise and \
+             hypothesis, or a choice of columns, got \"words, label\"",
         ),
         (
             "",
-            "columns: expected sentence and label, or those of another task of GLUE, got \"\"",
+            "columns: expected sentence or text, or a pair such as sentence1 and sentence2 or premise and \
+             hypothesis, or a choice of columns, got \"\"",
         ),
         (
             "sentence\tlabel\nfine\t0\nfine\n",
             "line 3: expected 2 columns, got 1",
-        ),
-        (
-            "sentence\tlabel\nfine\t2\n",
-            "line 2, column label: expected a class below 2, got \"2\"",
         ),
         (
             "sentence\tlabel\n",
@@ -379,6 +296,11 @@ fn tables_that_cannot_be_read_name_line_and_column() {
             format!("t.tsv: {message}")
         );
     }
+    let path = folder.text("t.tsv", "sentence\tlabel\nfine\t2\n");
+    assert_eq!(
+        refusal(&folder, read(&tokens, 2, &path)),
+        "labels: expected a class below 2, got \"2\" (t.tsv:2)"
+    );
     let path = folder.path("t.tsv");
     std::fs::write(&path, b"sentence\tlabel\nfi\xffne\t0\n").unwrap();
     assert_eq!(
@@ -387,7 +309,10 @@ fn tables_that_cannot_be_read_name_line_and_column() {
     );
     let path = folder.text("t.tsv", "sentence\tlabel\nfine\t0\n");
     let message = refusal(&folder, read(&VECTOR, 2, &path));
-    assert!(message.contains("got a table of text"), "{message}");
+    assert!(
+        message.contains("columns: expected 6 of numbers and one of labels"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -413,7 +338,7 @@ fn batches_hold_what_the_network_takes_or_pictures_in_bytes() {
     let message = refusal(&folder, read(&pictures(), 3, &path));
     assert_eq!(
         message,
-        "f.safetensors: shape of `inputs` in F32: expected [n, 3, rows, columns], got [n, 2, 3]"
+        "f.safetensors: shape of the inputs: expected [n, 3, rows, columns], got inputs float32 [2, 2, 3]"
     );
 
     let path = folder.tensors(
@@ -438,6 +363,7 @@ fn batches_that_do_not_fit_are_refused() {
     let folder = Folder::new();
     let two = floats(&[0.0; 12]);
     let bad = floats(&[f32::NAN; 12]);
+    let half = floats(&[0.5, 1.0]);
     let inputs = ("inputs", Dtype::F32, &[2_usize, 6][..], &two[..]);
     type Tensor<'a> = (&'a str, Dtype, &'a [usize], &'a [u8]);
     let cases: [(&[Tensor<'_>], &str); 7] = [
@@ -447,29 +373,29 @@ fn batches_that_do_not_fit_are_refused() {
         ),
         (
             &[inputs, ("labels", Dtype::U8, &[1], &[0])],
-            "shape of `labels`: expected [2], got [1]",
+            "shape of the labels: expected [2], got [1]",
         ),
         (
-            &[inputs, ("labels", Dtype::F32, &[2], &two[..8])],
-            "type of `labels`: expected integers, got F32",
+            &[inputs, ("labels", Dtype::F32, &[2], &half)],
+            "values of the labels: expected numbers of classes, got 0.5 in row 0",
         ),
         (
-            &[inputs, ("labels", Dtype::I8, &[2], &[0, 0xff])],
-            "values of `labels`: expected numbers of classes, got another one in row 1",
+            &[inputs, ("labels", Dtype::I8, &[2], &[0, 0xfe])],
+            "values of the labels: expected numbers of classes, got -2 in row 1",
         ),
         (
             &[
-                ("inputs", Dtype::F16, &[2, 6], &two[..24]),
+                ("inputs", Dtype::F8_E4M3, &[2, 6], &two[..12]),
                 ("labels", Dtype::U8, &[2], &[0, 0]),
             ],
-            "type of `inputs`: expected F32 or U8, got F16",
+            "type of a tensor: expected floats of 16 to 64 bits, integers or booleans, got F8_E4M3",
         ),
         (
             &[
                 ("inputs", Dtype::F32, &[2, 5], &two[..40]),
                 ("labels", Dtype::U8, &[2], &[0, 0]),
             ],
-            "shape of `inputs` in F32: expected [n, 6], got [n, 5]",
+            "shape of the inputs: expected [n, 6], got inputs float32 [2, 5]",
         ),
         (
             &[
@@ -499,8 +425,8 @@ fn paths_of_no_format_are_refused() {
     let path = folder.text("notes.txt", "hello");
     assert_eq!(
         refusal(&folder, read(&VECTOR, 2, &path)),
-        "notes.txt: format: expected a folder of pictures, an IDX or safetensors file, or one that ends \
-         in .tsv, got neither"
+        "notes.txt: format: expected a folder of pictures or of parquet shards; an IDX, .npy, .npz, \
+         safetensors or parquet file; or a table that ends in .tsv, .csv or .jsonl, got a .txt file"
     );
     let missing = folder.path("missing");
     assert!(matches!(
@@ -512,8 +438,8 @@ fn paths_of_no_format_are_refused() {
         &folder,
         reader(&folder.tokenizer(), 2).read(&table, Some(&path)),
     );
-    assert!(
-        message.contains("expected none, except for an IDX file"),
-        "{message}"
+    assert_eq!(
+        message,
+        "labels: expected a class below 2, got \"hello\" (t.tsv:2)"
     );
 }

@@ -10,6 +10,7 @@ use network::{DeviceChoice, Precision};
 
 use crate::analyze_command::{self, AnalyzeArguments};
 use crate::error::{ExperimentError, Result};
+use crate::inspect_command::{self, InspectArguments};
 use crate::manifest::Manifest;
 use crate::plan::{DEFAULT_PLAN, Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::progress::Progress;
@@ -49,6 +50,7 @@ enum Command {
     Repair(Box<RepairArguments>),
     Analyze(Box<AnalyzeArguments>),
     RankLayers(Box<RankArguments>),
+    Inspect(Box<InspectArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +106,8 @@ pub enum Finished {
     Analyze(String),
     /// Layers were ranked.
     RankLayers(Ranked),
+    /// A network was described, in this text.
+    Inspect(String),
 }
 
 /// Does what the command line says; `open` loads the networks and datasets of a plan.
@@ -127,6 +131,9 @@ pub fn execute(
         }
         Some(Command::RankLayers(arguments)) => {
             rank_command::execute(&arguments, progress).map(Finished::RankLayers)
+        }
+        Some(Command::Inspect(arguments)) => {
+            inspect_command::execute(&arguments).map(Finished::Inspect)
         }
         None => run(cli.run, vocabulary, progress, open),
     };

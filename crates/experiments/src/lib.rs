@@ -27,7 +27,8 @@
 //! Supported: plans in TOML with diagnostics ([`plan`]); runs on several threads that can be killed and
 //! resumed ([`run`], [`store`]); CSV tables, a terminal table and a one-file HTML report ([`results`],
 //! [`mod@report`], [`table`]); the repair of one network in a file on sets in files ([`repair_command`]), and
-//! what kind of a set it is ([`analyze_command`]); which layer to repair ([`rank_command`]).
+//! what kind of a set it is ([`analyze_command`]); which layer to repair
+//! ([`rank_command`]); what a network in a file is ([`inspect_command`]).
 //!
 //! Not supported: distributing one run over machines; splits that share an image of one file; labels other
 //! than classes.
@@ -39,9 +40,11 @@ pub mod analyze_command;
 pub mod cli;
 pub mod error;
 pub mod gradients;
+pub mod inspect_command;
 mod journal;
 pub mod laboratory;
 pub mod manifest;
+pub mod model_arguments;
 pub mod phases;
 pub mod plan;
 pub mod progress;

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             println!("{}", answer.text);
             ExitCode::from(answer.verdict.exit_code())
         }
-        Ok(Finished::Analyze(text)) => {
+        Ok(Finished::Analyze(text) | Finished::Inspect(text)) => {
             println!("{text}");
             ExitCode::SUCCESS
         }

@@ -67,6 +67,16 @@ impl AnswerRule {
         }
     }
 
+    /// The rule in the words that its `FromStr` reads.
+    pub fn word(self) -> String {
+        match self {
+            Self::Largest => "largest".to_owned(),
+            Self::Smallest => "smallest".to_owned(),
+            Self::Above(threshold) => format!("above:{threshold}"),
+            Self::EachAbove(threshold) => format!("each_above:{threshold}"),
+        }
+    }
+
     /// The score of every answer, from the outputs of one example.
     pub fn scores(self, outputs: &[f64]) -> Vec<f64> {
         match self {
@@ -244,6 +254,9 @@ mod tests {
         );
         let above = "above:0.5".parse::<AnswerRule>().unwrap();
         assert_eq!(above, AnswerRule::Above(0.5));
+        for (rule, _) in RULES {
+            assert_eq!(rule.word().parse::<AnswerRule>().unwrap(), rule);
+        }
         for text in ["", "above", "above:nan", "above:x", "min"] {
             assert!(text.parse::<AnswerRule>().is_err(), "{text}");
         }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,7 +61,7 @@ impl Checkpoint {
     /// |---|---|
     /// | safetensors | as it is |
     /// | PyTorch (`.pt`, `.pth`, `.bin`) | ZIP, legacy and TAR containers, plain pickles; state dicts, dictionaries and lists that hold one, whole modules; wrappers around all names and pruning are undone; no code of the pickle runs |
-    /// | ONNX | initializers that carry PyTorch names; a SqueezeNet with any names, converted to torchvision's |
+    /// | ONNX | the weights of the graph's layers under their own names, in PyTorch's layouts |
     /// | `.nnet` (ACAS Xu) | layers `0`, `2`, .., ReLU, units of inputs and outputs |
     ///
     /// Other known formats are refused by name. [`Checkpoint::notes`] says what was found where.
@@ -71,10 +70,10 @@ impl Checkpoint {
     /// folder is read as by [`Checkpoint::open_folder`].
     ///
     /// # Errors
-    /// [`ModelError::Io`], or as [`Checkpoint::from_bytes`]; [`ModelError::Mismatch`]
-    /// for an ONNX graph whose tensors have no PyTorch names.
+    /// [`ModelError::Io`], or as [`Checkpoint::from_bytes`]; [`ModelError::Operator`]
+    /// for an ONNX graph that cannot be represented.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        formats::read(path, None)
+        Ok(formats::read(path, None, None)?.into_checkpoint())
     }
 
     /// Reads the weights of a folder: `model.safetensors`, else the shards of
@@ -85,7 +84,7 @@ impl Checkpoint {
     /// [`ModelError::Folder`] when that names no file or more than one, or as
     /// [`Checkpoint::read`].
     pub fn open_folder(folder: &Path) -> Result<Self, ModelError> {
-        formats::open_folder(folder, None)
+        Ok(formats::open_folder(folder, None, None)?.into_checkpoint())
     }
 
     /// Parses the bytes of a safetensors file; `origin` names it in errors.
@@ -185,6 +184,9 @@ impl Checkpoint {
     pub fn with_metadata(&self, added: &BTreeMap<String, String>) -> Result<Self, ModelError> {
         let mut metadata = self.metadata.clone();
         metadata.extend(added.clone());
+        if metadata == self.metadata {
+            return Ok(self.clone());
+        }
         let data = &self.bytes[self.data_start..];
         let bytes = formats::with_header(&self.tensors, &metadata, data);
         Ok(Self {
@@ -353,23 +355,7 @@ impl Checkpoint {
     /// # Errors
     /// [`ModelError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ModelError> {
-        let io = |source| ModelError::Io {
-            action: "write",
-            path: path.to_owned(),
-            source,
-        };
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are private by default; a network is as readable as any other file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-        let mut file = builder.tempfile_in(folder).map_err(io)?;
-        file.write_all(&self.bytes).map_err(io)?;
-        file.persist(path).map_err(|error| io(error.error))?;
-        Ok(())
+        formats::write(path, &self.bytes)
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, ModelError> {
@@ -427,6 +413,17 @@ mod tests {
             .filter(|(x, y)| x != y)
             .count();
         assert!(differing > 0 && differing <= 8);
+    }
+
+    #[test]
+    fn metadata_are_added_before_the_same_tensors() {
+        let more = BTreeMap::from([("answer".to_owned(), "smallest".to_owned())]);
+        let after = sample().with_metadata(&more).unwrap();
+        assert_eq!(after.metadata()["answer"], "smallest");
+        assert_eq!(after.metadata()["note"], "x");
+        let tensors = |checkpoint: &Checkpoint| checkpoint.bytes[checkpoint.data_start..].to_vec();
+        assert_eq!(tensors(&after), tensors(&sample()));
+        assert_eq!(after.with_metadata(&more).unwrap().bytes(), after.bytes());
     }
 
     #[test]

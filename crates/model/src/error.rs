@@ -87,6 +87,20 @@ pub enum ModelError {
         /// The shape given.
         got: Vec<usize>,
     },
+    /// A node of a graph in a file cannot be represented.
+    #[error("`{origin}`: node `{node}` ({operator} of {}) {reason}", inputs.join(", "))]
+    Operator {
+        /// File name or description of the bytes.
+        origin: String,
+        /// The node's name, or its operator and position.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// The names of its operands.
+        inputs: Vec<String>,
+        /// Why.
+        reason: String,
+    },
     /// The outputs have no rule that makes an answer of them.
     #[error("`{origin}`: {reason}")]
     Answer {
@@ -114,6 +128,11 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Whether the file is sound and leaves open what the user can say.
+    pub fn is_a_question(&self) -> bool {
+        matches!(self, Self::Answer { .. } | Self::Activation { .. })
+    }
+
     pub(crate) fn shape(at: impl Into<String>, expected: impl Into<String>, got: &[usize]) -> Self {
         Self::Shape {
             at: at.into(),

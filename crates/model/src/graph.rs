@@ -25,8 +25,21 @@ pub struct Graph {
     nodes: Vec<Node>,
     input_shape: Vec<usize>,
     companions: BTreeSet<String>,
+    /// Why tensors must not be edited although a layer holds them.
+    fixed: BTreeMap<String, String>,
     /// Numbers in the output of an example, where the last layer does not tell.
     classes: Option<usize>,
+}
+
+/// Whether a layer can be edited, and how far a repair of it is exact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Editing {
+    /// Everything behind it is piecewise linear: repairs with a frozen pattern are exact.
+    Exactly,
+    /// A smooth operator lies behind it: it is repaired by linearising in turns.
+    Sequentially,
+    /// Nothing edits it, for this reason.
+    Never(String),
 }
 
 /// A tensor that a graph needs.
@@ -104,8 +117,14 @@ impl Graph {
             }],
             input_shape: input_shape.to_vec(),
             companions: BTreeSet::new(),
+            fixed: BTreeMap::new(),
             classes: None,
         }
+    }
+
+    /// Says that nothing may edit a tensor, and why: what it is used for besides is not in the graph.
+    pub fn fix(&mut self, tensor: impl Into<String>, reason: impl Into<String>) {
+        self.fixed.entry(tensor.into()).or_insert(reason.into());
     }
 
     /// Says how many outputs the network has, where it is not as many as its last layer.
@@ -199,6 +218,9 @@ impl Graph {
         for layer in &mut layers {
             let tensors = [Some(&layer.weight), layer.bias.as_ref()];
             layer.fixed = tensors.into_iter().flatten().find_map(|tensor| {
+                if let Some(reason) = self.fixed.get(tensor) {
+                    return Some(reason.clone());
+                }
                 let readers = readers
                     .get(tensor.as_str())
                     .filter(|nodes| nodes.len() > 1)?;
@@ -221,6 +243,26 @@ impl Graph {
             }
         }
         readers
+    }
+
+    /// Whether a layer can be edited, and how far a repair of it is exact.
+    pub fn editing(&self, layer: &Layer) -> Editing {
+        if let Some(reason) = &layer.fixed {
+            return Editing::Never(reason.clone());
+        }
+        if layer.kind == LayerKind::Embedding {
+            return Editing::Never("rows of an embedding are not edited".to_owned());
+        }
+        let mut reached = BTreeSet::from([layer.node]);
+        for (id, node) in self.nodes.iter().enumerate().skip(layer.node + 1) {
+            if node.sources.iter().any(|source| reached.contains(source)) {
+                reached.insert(id);
+                if !node.op.is_piecewise_linear() {
+                    return Editing::Sequentially;
+                }
+            }
+        }
+        Editing::Exactly
     }
 
     /// Whether an output depends on one channel of the layer's output alone, that of its own

@@ -16,22 +16,26 @@
 //! # fn main() -> Result<(), model::ModelError> {
 //! let model = mlp::random(&[4, 8, 3], Activation::Relu, 0)?;
 //! assert_eq!(model.graph().layers().len(), 2);
-//! let notes: Vec<String> = model.notes().iter().map(ToString::to_string).collect();
-//! assert_eq!(notes[0], "the activation between the layers is relu");
-//! assert_eq!(notes[1], "assumed: the answer is the largest output");
+//! let assumed = model.notes().iter().filter(|note| note.is_assumption());
+//! assert_eq!(assumed.count(), 1, "that the answer is the largest output");
 //!
 //! let folder = tempfile::tempdir().expect("a folder");
 //! let path = folder.path().join("net.safetensors");
 //! model.write(&path)?;
-//! assert_eq!(Model::open(&path)?.bytes(), model.bytes());
+//! // The file says what was assumed of its origin.
+//! let written = Model::open(&path)?;
+//! assert_eq!(written.tensor("2.weight")?, model.tensor("2.weight")?);
+//! assert!(written.metadata()["informed_repair.reading"].contains("the largest output"));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! Supported: multilayer perceptrons of any shape and names, ACAS Xu's among them; SqueezeNet 1.0 and
 //! 1.1; MobileViT; DistilBERT for sequence classification. Checkpoints in safetensors, PyTorch (state
-//! dicts and whole modules), ONNX and `.nnet` files, in f16, bf16, f32 and f64; the architecture is told
-//! from the tensors ([`architectures`]).
+//! dicts and whole modules) and `.nnet` files, in f16, bf16, f32 and f64; the architecture is told from
+//! the tensors ([`architectures`]). An ONNX file is
+//! its own architecture: its nodes become those of the [`Graph`], one example at a time, and it is written
+//! as the same bytes with other numbers in the edited tensors.
 //!
 //! Nothing here computes: no tensor library is needed to open a model.
 
@@ -52,8 +56,8 @@ pub use architectures::{distilbert, mlp, mobilevit, squeezenet};
 pub use checkpoint::Checkpoint;
 pub use error::ModelError;
 pub use formats::{StoredTensor, onnx};
-pub use graph::{Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
-pub use model::{Model, OpenOptions};
+pub use graph::{Editing, Graph, Layer, LayerKind, Node, NodeId, ParameterSpec};
+pub use model::{Format, Model, OpenOptions};
 pub use notes::Note;
 pub use ops::activation::{Activation, Piece};
 pub use ops::{

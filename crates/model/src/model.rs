@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use safetensors::Dtype;
 
-use crate::formats::{self, StoredTensor};
+use crate::formats::onnx::{self, OnnxFile, SideFiles, Written};
+use crate::formats::{self, Opened, StoredTensor};
 use crate::ops::{Constants, Rearrange};
 use crate::{Activation, AnswerRule, Checkpoint, Graph, ModelError, Note, Op, architectures};
 
@@ -43,7 +44,31 @@ struct Meaning {
     class_names: Vec<String>,
     notes: Vec<Note>,
     options: OpenOptions,
+    /// The file of a graph, where the model was read from one.
+    onnx: Option<Arc<OnnxFile>>,
 }
+
+/// The format in which a model is written: that of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Named tensors; the architecture is told from them.
+    Safetensors,
+    /// A graph with its tensors.
+    Onnx,
+}
+
+impl Format {
+    /// The ending of its files.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Onnx => "onnx",
+        }
+    }
+}
+
+/// The architecture's name of a model that was read from a graph.
+const GRAPH: &str = "onnx";
 
 impl Model {
     /// Reads a file or a folder of any supported format, told from its content.
@@ -62,7 +87,46 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn open_with(path: &Path, options: &OpenOptions) -> Result<Self, ModelError> {
-        Self::with_options(formats::read(path, options.key.as_deref())?, options)
+        Self::of_opened(
+            formats::read(path, options.key.as_deref(), options.tokens)?,
+            options,
+        )
+    }
+
+    /// The model of the bytes of an ONNX file, with the files beside it that it names.
+    ///
+    /// # Errors
+    /// As [`Model::open_with`].
+    pub fn from_onnx(
+        bytes: Vec<u8>,
+        beside: Vec<(String, Vec<u8>)>,
+        origin: &str,
+        options: &OpenOptions,
+    ) -> Result<Self, ModelError> {
+        let read = onnx::read(bytes, SideFiles::in_memory(beside), origin, options.tokens)?;
+        Self::of_opened(Opened::Onnx(Box::new(read)), options)
+    }
+
+    fn of_opened(opened: Opened, options: &OpenOptions) -> Result<Self, ModelError> {
+        let read = match opened {
+            Opened::Tensors(checkpoint) => return Self::with_options(checkpoint, options),
+            Opened::Onnx(read) => read,
+        };
+        let stated = options.answer.or(read.answer);
+        let applied = OpenOptions {
+            answer: stated,
+            ..options.clone()
+        };
+        let mut model = Self::of_graph(read.checkpoint, read.graph, GRAPH, read.notes, &applied)?;
+        let meaning = Arc::make_mut(&mut model.meaning);
+        meaning.options = options.clone();
+        meaning.onnx = Some(read.file);
+        if let (None, Some(rule)) = (options.answer, stated)
+            && let Some(note) = meaning.notes.last_mut()
+        {
+            *note = Note::Read(format!("the answer is {rule}: the file ends in it"));
+        }
+        Ok(model)
     }
 
     /// The model of a checkpoint whose architecture is told from its tensors.
@@ -107,6 +171,7 @@ impl Model {
             answer,
             notes,
             options: options.clone(),
+            onnx: None,
         };
         Ok(Self {
             checkpoint,
@@ -179,13 +244,20 @@ impl Model {
     /// # Errors
     /// As [`Model::open_with`].
     pub fn parsed_again(&self) -> Result<Self, ModelError> {
-        let bytes = self.checkpoint.bytes().to_vec();
-        let checkpoint = Checkpoint::from_bytes(bytes, self.origin())?;
-        let checkpoint = match self.checkpoint.config() {
-            Some(config) => checkpoint.with_config(config.clone()),
-            None => checkpoint,
+        let opened = match &self.meaning.onnx {
+            Some(file) => {
+                let written = file.written(&self.checkpoint, &BTreeMap::new())?;
+                let side = SideFiles::in_memory(written.external);
+                let tokens = self.meaning.options.tokens;
+                let read = onnx::read(written.model, side, self.origin(), tokens)?;
+                Opened::Onnx(Box::new(read))
+            }
+            None => {
+                let bytes = self.checkpoint.bytes().to_vec();
+                Opened::Tensors(Checkpoint::from_bytes(bytes, self.origin())?)
+            }
         };
-        Self::with_options(checkpoint, &self.meaning.options)
+        self.told_again(opened)
     }
 
     /// The model in another file that was written of this one: what the file does not say is what it
@@ -194,12 +266,15 @@ impl Model {
     /// # Errors
     /// As [`Model::open_with`].
     pub fn reopened(&self, path: &Path) -> Result<Self, ModelError> {
-        let checkpoint = formats::read(path, None)?;
-        let checkpoint = match self.checkpoint.config() {
-            Some(config) => checkpoint.with_config(config.clone()),
-            None => checkpoint,
+        self.told_again(formats::read(path, None, self.meaning.options.tokens)?)
+    }
+
+    fn told_again(&self, opened: Opened) -> Result<Self, ModelError> {
+        let opened = match self.checkpoint.config() {
+            Some(config) => opened.with_config(config.clone()),
+            None => opened,
         };
-        Self::with_options(checkpoint, &self.meaning.options)
+        Self::of_opened(opened, &self.meaning.options)
     }
 
     /// The tensors.
@@ -323,17 +398,93 @@ impl Model {
         self.checkpoint.integers(name)
     }
 
-    /// Writes the model in the format of its file.
+    /// The format in which the model is written.
+    pub fn format(&self) -> Format {
+        match self.meaning.onnx {
+            Some(_) => Format::Onnx,
+            None => Format::Safetensors,
+        }
+    }
+
+    /// The ONNX file with the present numbers, and the files beside it by their names; `None` for a
+    /// model that was read from another format. Only the elements of edited tensors differ from the file
+    /// that was read.
     ///
     /// # Errors
-    /// [`ModelError::Io`].
+    /// [`ModelError::Malformed`] when a tensor was changed that the file does not store.
+    pub fn onnx_bytes(&self) -> Result<Option<Written>, ModelError> {
+        let Some(file) = &self.meaning.onnx else {
+            return Ok(None);
+        };
+        file.written(&self.checkpoint, &BTreeMap::new()).map(Some)
+    }
+
+    /// Writes the model in the format of its file; a safetensors file says in its metadata what was given
+    /// or assumed when this one was read. Tensors that an ONNX file keeps beside it are
+    /// written beside `path`: under the same names, or, where another file has such a name, under
+    /// `path`'s with `.data` behind it.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`], or [`ModelError::Malformed`] when a tensor was changed that an ONNX file does
+    /// not store.
     pub fn write(&self, path: &Path) -> Result<(), ModelError> {
-        self.checkpoint.write(path)
+        let Some(file) = &self.meaning.onnx else {
+            return self.checkpoint.with_metadata(&self.sayings())?.write(path);
+        };
+        let mut written = file.written(&self.checkpoint, &BTreeMap::new())?;
+        let taken = |(name, bytes): &&(String, Vec<u8>)| {
+            let path = path.with_file_name(name);
+            path.exists() && std::fs::read(&path).ok().as_ref() != Some(bytes)
+        };
+        let taken: Vec<String> = written
+            .external
+            .iter()
+            .filter(taken)
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !taken.is_empty() {
+            let own = path.file_name().unwrap_or_default().to_string_lossy();
+            let renamed = taken.iter().enumerate().map(|(number, name)| {
+                let suffix = if number == 0 {
+                    String::new()
+                } else {
+                    format!(".{number}")
+                };
+                (name.clone(), format!("{own}.data{suffix}"))
+            });
+            written = file.written(&self.checkpoint, &renamed.collect())?;
+        }
+        for (name, bytes) in &written.external {
+            formats::write(&path.with_file_name(name), bytes)?;
+        }
+        formats::write(path, &written.model)
+    }
+
+    /// What the file itself did not say, in metadata that its reader understands.
+    fn sayings(&self) -> BTreeMap<String, String> {
+        let unsaid = |note: &&Note| !matches!(note, Note::Read(_));
+        let notes: Vec<String> = self
+            .notes()
+            .iter()
+            .filter(unsaid)
+            .map(Note::to_string)
+            .collect();
+        let mut sayings = BTreeMap::new();
+        if !notes.is_empty() {
+            sayings.insert(READING.to_owned(), notes.join("; "));
+        }
+        if self.answer() != AnswerRule::Largest {
+            sayings.insert(ANSWER.to_owned(), self.answer().word());
+        }
+        sayings
     }
 }
 
 /// Metadata key of the rule for an answer, in the words of [`AnswerRule`]'s `FromStr`.
 const ANSWER: &str = "answer";
+
+/// Metadata key of what was given or assumed when a repaired file was read.
+const READING: &str = "informed_repair.reading";
 
 /// Tensors that only the networks of ACAS Xu have, whose advisory is the smallest score (Katz et al. 2017).
 const ACAS_XU: [&str; 2] = ["input_means", "output_range"];

@@ -60,9 +60,9 @@ pub use training::LossGradient;
 pub use value::Value;
 
 pub use model::{
-    Activation, AnswerRule, Checkpoint, Conv2d, Dtype, Graph, Layer, LayerKind, Model, ModelError,
-    Node, NodeId, Note, Op, OpenOptions, ParameterSpec, Piece, StoredTensor, architectures,
-    distilbert, mlp, mobilevit, squeezenet,
+    Activation, AnswerRule, Checkpoint, Conv2d, Dtype, Editing, Format, Graph, Layer, LayerKind,
+    Model, ModelError, Node, NodeId, Note, Op, OpenOptions, ParameterSpec, Piece, StoredTensor,
+    architectures, distilbert, mlp, mobilevit, squeezenet,
 };
 
 /// The device of the burn backend that a network runs on.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use common::{assets, direction};
 use network::{
-    Activation, DeviceChoice, Layer, LayerKind, Mode, Model, Network, OpenOptions, Precision,
-    Value, parity,
+    Activation, AnswerRule, Checkpoint, DeviceChoice, Layer, LayerKind, Mode, Model, Network,
+    OpenOptions, Precision, Value, parity,
 };
 
 fn check_logits(device: DeviceChoice, precision: Precision) {
@@ -234,7 +234,10 @@ fn acas_xu_networks_read_and_write_their_own_units() {
             ..OpenOptions::default()
         };
         let checkpoint = Model::open_with(&path, &options).unwrap();
-        let network = Network::load(&checkpoint, &device, Precision::F64).unwrap();
+        assert_eq!(checkpoint.answer(), AnswerRule::Smallest);
+        // What is stored are the outputs, not the scores, whose signs are the opposite.
+        let outputs = checkpoint.with_answer(AnswerRule::Largest).unwrap();
+        let network = Network::load(&outputs, &device, Precision::F64).unwrap();
         let raw = checkpoint.tensor("ref.input_raw").unwrap();
         // The stored outputs are those of the last linear layer.
         let mean = checkpoint.tensor("output_mean").unwrap()[0];

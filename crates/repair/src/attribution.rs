@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use network::{Layer, Model, Network, Op};
+use network::{Checkpoint, Layer, Model, Network, Op};
 use serde::Serialize;
 
 use crate::{Change, Repair, RepairError};
@@ -105,7 +105,7 @@ impl Attribution {
                 Op::Conv2d(conv) => conv.groups,
                 _ => 1,
             };
-            LayerChange::new(layer, groups, &change, original).transpose()
+            LayerChange::new(layer, groups, &change, original.checkpoint()).transpose()
         };
         let layers = network.layers().iter().filter_map(of_layer);
         Ok(Self {
@@ -122,7 +122,7 @@ impl LayerChange {
         layer: &Layer,
         groups: usize,
         change: &Change,
-        original: &Model,
+        original: &Checkpoint,
     ) -> Result<Option<Self>, RepairError> {
         let names = [Some(&layer.weight), layer.bias.as_ref()];
         let mut names = names.into_iter().flatten();
@@ -295,8 +295,8 @@ mod tests {
         }
     }
 
-    fn checkpoint(tensors: &[StoredTensor]) -> Model {
-        Model::from_tensors(tensors, &BTreeMap::new(), "test").unwrap()
+    fn checkpoint(tensors: &[StoredTensor]) -> Checkpoint {
+        Checkpoint::from_tensors(tensors, &BTreeMap::new(), "test").unwrap()
     }
 
     fn layer(kind: LayerKind, inputs: usize, outputs: usize) -> Layer {
@@ -309,6 +309,7 @@ mod tests {
             bias: Some("bias".into()),
             inputs,
             outputs,
+            fixed: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use network::{Model, NetworkError};
+use network::{Model, ModelError};
 
 /// Δ, per tensor in the checkpoint's names and layouts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,8 +86,8 @@ impl Change {
     /// left out.
     ///
     /// # Errors
-    /// [`NetworkError`] when the checkpoint lacks one of the tensors.
-    pub fn edited(&self, checkpoint: &Model) -> Result<BTreeMap<String, Vec<f64>>, NetworkError> {
+    /// [`ModelError`] when the checkpoint lacks one of the tensors.
+    pub fn edited(&self, checkpoint: &Model) -> Result<BTreeMap<String, Vec<f64>>, ModelError> {
         let moving = self
             .tensors
             .iter()

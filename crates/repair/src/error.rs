@@ -3,6 +3,8 @@
 use network::{ModelError, NetworkError};
 use optim::OptimError;
 
+use crate::OnnxError;
+
 /// Why a repair cannot be set up or run.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
@@ -59,6 +61,16 @@ pub enum RepairError {
         /// Why.
         reason: String,
     },
+    /// The network and the second reading of its file disagree.
+    #[error(
+        "`{origin}`: two readings of the file give outputs that differ by {difference:.1e}; nothing can be proved of it"
+    )]
+    Readings {
+        /// The file.
+        origin: String,
+        /// The largest difference of two outputs.
+        difference: f64,
+    },
     /// The model's file is at fault.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -110,6 +122,14 @@ pub enum RepairError {
         what: &'static str,
         /// The layer.
         layer: String,
+    },
+    /// An ONNX file that cannot be read or evaluated.
+    #[error("`{file}`: {fault}")]
+    Onnx {
+        /// Name of the file.
+        file: String,
+        /// What is wrong with it or its inputs.
+        fault: OnnxError,
     },
     /// The network or its file.
     #[error(transparent)]

@@ -91,4 +91,6 @@ pub use problem::{MAX_MEMORY, Options, Problem, metric};
 pub use solve::repair;
 pub use specification::{Inequality, Protection, RepairSet};
 pub use suffix::{PointTarget, State, Suffix};
-pub use verify::{Evaluator, Verification, verify};
+pub use verify::{
+    Evaluator, OnnxError, OnnxEvaluator, OnnxInput, Verification, readings_agree, verify,
+};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use network::{Mode, NetworkError, Precision};
+use network::{Mode, ModelError, NetworkError, Precision};
 use optim::generate::minimise_norm;
 use optim::lp::{Clarabel, LpStop, Microlp};
 use optim::norms::Norm;

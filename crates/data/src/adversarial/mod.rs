@@ -83,6 +83,7 @@ impl PixelBox {
     /// Checks that the box is one and that clean inputs lie in it.
     fn check(&self, clean: &Dataset) -> Result<(), DataError> {
         clean.validate()?;
+        clean.require_labels()?;
         let ordered =
             |(lower, upper): (&f32, &f32)| lower.is_finite() && upper.is_finite() && lower < upper;
         let sound = self.lower.len() == self.upper.len()

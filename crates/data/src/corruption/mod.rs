@@ -248,7 +248,7 @@ impl Corruption {
             id.source.as_bytes(),
             &id.index.to_le_bytes(),
         ]);
-        let corrupted = self.apply(&image, severity, &mut rng)?;
+        let corrupted = self.apply(&image, severity, &mut rng);
         let bytes = corrupted
             .pixels
             .iter()
@@ -256,13 +256,8 @@ impl Corruption {
         Ok(bytes.collect())
     }
 
-    fn apply(
-        self,
-        image: &Image,
-        severity: Severity,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<Image, DataError> {
-        Ok(match self {
+    fn apply(self, image: &Image, severity: Severity, rng: &mut ChaCha8Rng) -> Image {
+        match self {
             Self::Fog => fog::fog(image, severity, rng),
             Self::Brightness => brightness::brightness(image, severity),
             Self::GaussianNoise => gaussian_noise::gaussian_noise(image, severity, rng),
@@ -275,8 +270,8 @@ impl Corruption {
             Self::MotionBlur => motion_blur::motion_blur(image, severity, rng),
             Self::Contrast => contrast::contrast(image, severity),
             Self::Jpeg => jpeg::jpeg(image, severity),
-            Self::Pixelate => pixelate::pixelate(image, severity)?,
-        })
+            Self::Pixelate => pixelate::pixelate(image, severity),
+        }
     }
 }
 

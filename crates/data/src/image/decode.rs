@@ -1,26 +1,34 @@
-//! JPEG and PNG files to 8-bit RGB.
+//! Picture files to 8-bit RGB: JPEG, PNG, WebP, BMP, GIF, TIFF and PNM.
 //!
-//! Every picture becomes three channels of bytes, as Pillow's `Image.open(..).convert("RGB")` makes
+//! The first bytes tell the format, not the name. Every picture becomes three channels of bytes, as Pillow's `Image.open(..).convert("RGB")` makes
 //! them, because that is what the checkpoints were trained and measured on:
 //!
 //! - grey is copied to the three channels; a palette is looked up;
 //! - an alpha channel is dropped, not blended;
 //! - 16-bit samples keep their high byte (Pillow clips 16-bit *grey* instead; here it is treated as
 //!   16-bit colour is);
-//! - CMYK and YCCK JPEGs are converted without colour management;
+//! - of several pictures in a file (GIF, animated WebP, TIFF) the first one counts;
+//! - samples of fewer than 8 bits are stretched to 0..255 (`sample · 255 / most`);
+//! - CMYK and YCCK pictures are converted without colour management, JPEGs by Pillow's formula;
 //! - the orientation in EXIF data is ignored, as torchvision's and timm's loaders ignore it.
 //!
-//! JPEG decoders differ by a few levels in a few pixels (inverse DCT, chroma upsampling); PNG is exact.
+//! Samples that are floats are refused: no file says which of them is white.
+//!
+//! PNG, BMP, GIF, PNM, lossless WebP and TIFF are exact. JPEG decoders differ by a few levels in a few
+//! percent of the values (inverse DCT, chroma upsampling, colours); this one makes the values of
+//! libjpeg-turbo, and so of Pillow and torchvision, bit for bit. JPEGs that libjpeg completes by guessing
+//! are refused.
 
-use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
-use jpeg_decoder::PixelFormat;
+use super::jpeg::{self, JpegError};
+use crate::{DataError, file};
 
-use crate::DataError;
+/// The most bytes of a picture file: 2^29, which holds [`MAX_PIXELS`] of four 16-bit samples.
+pub const MAX_ENCODED: u64 = 1 << 29;
 
 /// The most pixels of a picture, before and after it is resized: 2^26, a square of 8192 x 8192.
 pub const MAX_PIXELS: u64 = 1 << 26;
@@ -67,76 +75,118 @@ impl Bitmap {
     }
 }
 
-/// Reads and decodes a JPEG or PNG file; the first bytes tell which, not the name.
+/// Reads and decodes a picture file; the first bytes tell its format, not the name.
 ///
 /// # Errors
-/// [`DataError::Io`], and those of [`decode`].
+/// [`DataError::Io`], [`SetError::NotAFile`](crate::SetError::NotAFile) for a pipe or a device,
+/// [`SetError::FileTooLarge`](crate::SetError::FileTooLarge) above [`MAX_ENCODED`], and those of
+/// [`decode`].
 pub fn read(path: &Path) -> Result<Bitmap, DataError> {
-    let encoded = fs::read(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let encoded = file::read(path, MAX_ENCODED)?;
     decode(&encoded, &path.display().to_string())
 }
 
-/// Decodes the bytes of a JPEG or PNG file; `name` is what an error calls them.
+/// The format that the first bytes of a file tell, if it is one that [`decode`] reads.
+fn format(start: &[u8]) -> Option<ImageFormat> {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    let format = ::image::guess_format(start).ok()?;
+    // Two letters may begin a text too.
+    let plausible = match format {
+        Bmp => matches!(
+            start.get(14..18),
+            Some([12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])
+        ),
+        Pnm => {
+            let mut rest = start[2..]
+                .iter()
+                .skip_while(|byte| byte.is_ascii_whitespace());
+            let begins = matches!(rest.next(), Some(b'0'..=b'9' | b'#'));
+            start.starts_with(b"P7\n") || (begins && start[2].is_ascii_whitespace())
+        }
+        Jpeg | Png | WebP | Gif | Tiff => true,
+        _ => false,
+    };
+    plausible.then_some(format)
+}
+
+/// Whether the first bytes of a file, 18 of them or more, are those of a picture that [`decode`] reads.
+pub(crate) fn is_picture(start: &[u8]) -> bool {
+    format(start).is_some()
+}
+
+/// Rows and columns that a picture's header states; `None` where the header cannot be read, which
+/// [`decode`] reports.
+pub(crate) fn size(encoded: &[u8]) -> Option<(usize, usize)> {
+    let format = format(encoded)?;
+    if format == ImageFormat::Jpeg {
+        return jpeg::size(encoded).ok();
+    }
+    let reader = ImageReader::with_format(Cursor::new(encoded), format);
+    let (width, height) = reader.into_decoder().ok()?.dimensions();
+    Some((height as usize, width as usize))
+}
+
+/// Decodes the bytes of a picture file; `name` is what an error calls them.
 ///
 /// # Errors
-/// [`DataError::Image`] for bytes that are neither format or damaged, [`DataError::ImageTruncated`]
+/// [`DataError::Image`] for bytes that are no picture of a known format or damaged, [`DataError::ImageTruncated`]
 /// for a JPEG that ends before its picture does, [`DataError::ImageSize`] for a picture of no pixel or
 /// of more than [`MAX_PIXELS`]. Damage inside a JPEG's compressed data that leaves it decodable is not
-/// an error: the format has no checksum.
+/// an error: the format has no checksum. Data that no encoder writes are one, also where libjpeg warns
+/// and goes on.
 pub fn decode(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
     let undecodable = |source: ::image::ImageError| DataError::Image {
         name: name.to_owned(),
         source: Box::new(source),
     };
-    let reader = ImageReader::new(Cursor::new(encoded))
-        .with_guessed_format()
-        .map_err(|source| undecodable(source.into()))?;
-    if reader.format() == Some(ImageFormat::Jpeg) {
-        if !jpeg_is_complete(encoded) {
-            return Err(DataError::ImageTruncated {
-                name: name.to_owned(),
-            });
-        }
-        if let Some(bitmap) = decode_jpeg(encoded, name)? {
-            return Ok(bitmap);
-        }
+    let Some(format) = format(encoded) else {
+        return Err(DataError::Image {
+            name: name.to_owned(),
+            source: "its first bytes are those of no JPEG, PNG, WebP, BMP, GIF, TIFF or PNM file"
+                .into(),
+        });
+    };
+    let reader = ImageReader::with_format(Cursor::new(encoded), format);
+    if format == ImageFormat::Jpeg {
+        return decode_jpeg(encoded, name);
     }
     let decoder = reader.into_decoder().map_err(undecodable)?;
     let (width, height) = decoder.dimensions();
     check_size(name, height.into(), width.into())?;
     let picture = DynamicImage::from_decoder(decoder).map_err(undecodable)?;
+    if matches!(
+        picture,
+        DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_)
+    ) {
+        return Err(DataError::Image {
+            name: name.to_owned(),
+            source: "its samples are floats, of which nothing says which is white".into(),
+        });
+    }
     Bitmap::new(height as usize, width as usize, rgb_bytes(picture))
 }
 
-/// A grey or RGB JPEG; `None` for CMYK and for samples of more than 8 bits.
-fn decode_jpeg(encoded: &[u8], name: &str) -> Result<Option<Bitmap>, DataError> {
-    let undecodable = |source: jpeg_decoder::Error| DataError::Image {
-        name: name.to_owned(),
-        source: Box::new(source),
-    };
-    let mut decoder = jpeg_decoder::Decoder::new(encoded);
-    decoder.read_info().map_err(undecodable)?;
-    let Some(info) = decoder.info() else {
-        return Ok(None);
-    };
-    let (height, width) = (usize::from(info.height), usize::from(info.width));
-    check_size(name, height as u64, width as u64)?;
-    let rgb = match info.pixel_format {
-        PixelFormat::RGB24 => decoder.decode().map_err(undecodable)?,
-        PixelFormat::L8 => {
-            let levels = decoder.decode().map_err(undecodable)?;
-            levels.into_iter().flat_map(|level| [level; 3]).collect()
-        }
-        PixelFormat::L16 | PixelFormat::CMYK32 => return Ok(None),
-    };
-    Bitmap::new(height, width, rgb).map(Some)
+/// A JPEG, as libjpeg-turbo and Pillow decode it.
+fn decode_jpeg(encoded: &[u8], name: &str) -> Result<Bitmap, DataError> {
+    let name = || name.to_owned();
+    let picture = jpeg::decode(encoded, MAX_PIXELS).map_err(|error| match error {
+        JpegError::Truncated => DataError::ImageTruncated { name: name() },
+        JpegError::Size { height, width } => DataError::ImageSize {
+            name: name(),
+            height,
+            width,
+            limit: MAX_PIXELS,
+        },
+        source => DataError::Image {
+            name: name(),
+            source: Box::new(source),
+        },
+    })?;
+    Bitmap::new(picture.height, picture.width, picture.rgb)
 }
 
 /// The number of pixels, if there is one and not too many.
-pub(super) fn check_size(name: &str, height: u64, width: u64) -> Result<usize, DataError> {
+pub(crate) fn check_size(name: &str, height: u64, width: u64) -> Result<usize, DataError> {
     match height.checked_mul(width) {
         Some(pixels) if (1..=MAX_PIXELS).contains(&pixels) => Ok(pixels as usize),
         _ => Err(DataError::ImageSize {
@@ -163,36 +213,4 @@ fn rgb_bytes(picture: DynamicImage) -> Vec<u8> {
         }
         _ => picture.into_rgb8().into_raw(),
     }
-}
-
-/// Whether the markers of a JPEG lead from its start to its end-of-image marker.
-///
-/// Decoders fill the rest of a cut-off picture with grey; a dataset must not. A thumbnail inside a
-/// segment has an end marker of its own, so segments are stepped over by their lengths.
-fn jpeg_is_complete(jpeg: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xd9;
-    let mut at = 2;
-    loop {
-        // Fill bytes and stray bytes before a marker are skipped, as libjpeg skips them.
-        let Some(marker) = next_marker(jpeg, at) else {
-            return false;
-        };
-        at = marker + 2;
-        match jpeg[marker + 1] {
-            END_OF_IMAGE => return true,
-            _ => {
-                let Some(&[high, low]) = jpeg.get(at..at + 2) else {
-                    return false;
-                };
-                at += usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-        }
-    }
-}
-
-/// Position of the `0xff` of the next marker that is neither a stuffed byte, fill, nor a restart.
-fn next_marker(jpeg: &[u8], from: usize) -> Option<usize> {
-    let rest = jpeg.get(from..)?;
-    let marker = |pair: &[u8]| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7 | 1);
-    rest.windows(2).position(marker).map(|offset| from + offset)
 }

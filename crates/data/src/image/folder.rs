@@ -1,22 +1,24 @@
 //! Folders of pictures, in two layouts.
 //!
 //! ```text
-//! root/<class>/<picture>          classes are the sub-folders, in the order of their names
+//! root/<class>/../<picture>       classes are the first sub-folders, in the order of their names
 //! root/labels.csv, root/<folder>/<picture>    columns `file`, `class_index` and, if any, `wnid`
 //! ```
+//!
+//! A link to a picture is followed; the paths in a table stay below their folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::imagenet;
+use super::listing::{ClassFolders, sorted_entries};
 use super::source::{Encoded, ImageSource, check_indices};
-use crate::DataError;
+use super::{decode, imagenet};
+use crate::labelled::PassedOver;
+use crate::{DataError, file};
 
 /// The table of a labelled folder.
 const TABLE: &str = "labels.csv";
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
 
 /// A folder of labelled pictures.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub struct ImageFolder {
     classes: usize,
     files: Vec<PathBuf>,
     labels: Vec<usize>,
+    passed_over: PassedOver,
 }
 
 /// A row of `labels.csv`; it may have other columns.
@@ -70,35 +73,31 @@ impl ImageFolder {
         Self::from_rows(&table, &images, name, classes, rows)
     }
 
-    /// Opens a folder with a sub-folder per class, classes numbered in the order of their names.
-    /// Files that do not end in `.jpg`, `.jpeg` or `.png` are passed over.
+    /// Opens a folder with a sub-folder per class, classes numbered in the order of their names; a
+    /// picture in a deeper folder has the class of the first one. Files that are no pictures are passed
+    /// over, and so are pictures beside the class folders.
     ///
     /// # Errors
     /// [`DataError::Io`], and [`DataError::NoImages`] when no sub-folder holds a picture.
     pub fn open_classes(root: &Path, name: &str) -> Result<Self, DataError> {
+        let found = ClassFolders::find(root)?;
         let mut folder = Self {
             name: name.to_owned(),
             class_names: vec![],
-            classes: 0,
+            classes: found.classes.len(),
             files: vec![],
             labels: vec![],
+            passed_over: found.passed_over,
         };
-        for class in sorted_entries(root)?
-            .into_iter()
-            .filter(|path| path.is_dir())
-        {
-            let pictures = sorted_entries(&class)?
-                .into_iter()
-                .filter(|path| is_picture(path));
-            folder.files.extend(pictures);
-            folder.labels.resize(folder.files.len(), folder.classes);
-            folder.class_names.push(file_name(&class));
-            folder.classes += 1;
+        for (class, (name, files)) in found.classes.into_iter().enumerate() {
+            folder.files.extend(files);
+            folder.labels.resize(folder.files.len(), class);
+            folder.class_names.push(name);
         }
         if folder.files.is_empty() {
             return Err(DataError::NoImages {
                 path: root.to_owned(),
-                expected: "labels.csv, or class folders with .jpg, .jpeg or .png files",
+                expected: "labels.csv, or class folders with pictures",
             });
         }
         Ok(folder)
@@ -140,10 +139,21 @@ impl ImageFolder {
                 got: entry.class_index.clone(),
             })
         };
+        if let Some(row) = rows.iter().position(|row| !file::stays_inside(&row.file)) {
+            return Err(DataError::TableCell {
+                path: table.to_owned(),
+                unit: "row",
+                number: row + 1,
+                column: "file".to_owned(),
+                expected: "a path below its folder".to_owned(),
+                got: rows[row].file.display().to_string(),
+            });
+        }
         Ok(Self {
             name: name.to_owned(),
             class_names: vec![],
             classes,
+            passed_over: PassedOver::default(),
             labels: rows
                 .iter()
                 .enumerate()
@@ -192,6 +202,11 @@ impl ImageFolder {
         &self.class_names
     }
 
+    /// What opening passed over, by reason.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.passed_over
+    }
+
     /// The picture files, in the order of their indices.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
@@ -215,9 +230,10 @@ impl ImageSource for ImageFolder {
         check_indices(indices, self.files.len())?;
         let read = |&index: &usize| {
             let path = &self.files[index];
-            let bytes = fs::read(path).map_err(|source| io_error(path, source))?;
-            let name = path.display().to_string();
-            Ok(Encoded { name, bytes })
+            Ok(Encoded {
+                name: path.display().to_string(),
+                bytes: file::read(path, decode::MAX_ENCODED)?,
+            })
         };
         indices.iter().map(read).collect()
     }
@@ -245,8 +261,8 @@ fn read_table(table: &Path) -> Result<Vec<Row>, DataError> {
 /// The folder that the files of a table are in.
 fn images_of(root: &Path, rows: &[Row]) -> Result<PathBuf, DataError> {
     let has_first = |folder: &PathBuf| {
-        rows.first()
-            .is_some_and(|row| folder.join(&row.file).exists())
+        let first = rows.first().filter(|row| file::stays_inside(&row.file));
+        first.is_some_and(|row| folder.join(&row.file).exists())
     };
     let beside = root.to_owned();
     if has_first(&beside) {
@@ -257,35 +273,4 @@ fn images_of(root: &Path, rows: &[Row]) -> Result<PathBuf, DataError> {
         path: beside,
         expected: "the first file of labels.csv, here or in a sub-folder",
     })
-}
-
-/// The entries of a folder in the order of their names, hidden ones left out.
-fn sorted_entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let entries = fs::read_dir(folder).map_err(|source| io_error(folder, source))?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| io_error(folder, source))?;
-    paths.retain(|path| !file_name(path).starts_with('.'));
-    paths.sort();
-    Ok(paths)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-fn is_picture(path: &Path) -> bool {
-    let extension = path
-        .extension()
-        .map(|extension| extension.to_ascii_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
-}
-
-fn io_error(path: &Path, source: std::io::Error) -> DataError {
-    DataError::Io {
-        path: path.to_owned(),
-        source,
-    }
 }

@@ -13,6 +13,9 @@ pub const CLASSES: usize = 1000;
 static WNIDS: LazyLock<Vec<&str>> =
     LazyLock::new(|| include_str!("imagenet_wnids.txt").lines().collect());
 
+static DEVKIT: LazyLock<Vec<&str>> =
+    LazyLock::new(|| include_str!("imagenet_devkit_wnids.txt").lines().collect());
+
 static IMAGENET_A: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let wnids = include_str!("imagenet_a_wnids.txt").lines();
     wnids.filter_map(class_of).collect()
@@ -26,6 +29,14 @@ pub fn wnids() -> &'static [&'static str] {
 /// The class of a WordNet id, e.g. 0 for `n01440764`.
 pub fn class_of(wnid: &str) -> Option<usize> {
     WNIDS.binary_search(&wnid).ok()
+}
+
+/// The WordNet id of a number in `ILSVRC2012_validation_ground_truth.txt`, from 1.
+///
+/// The development kit counts the classes in another order than checkpoints do: its 490 is class 65.
+pub fn devkit_wnid(number: u64) -> Option<&'static str> {
+    let at = usize::try_from(number.checked_sub(1)?).ok()?;
+    DEVKIT.get(at).copied()
 }
 
 /// The 200 classes of ImageNet-A, ascending.
@@ -67,6 +78,19 @@ mod tests {
             assert_eq!(class_of(wnid), Some(class));
         }
         assert_eq!(class_of("n00000000"), None);
+    }
+
+    #[test]
+    fn the_development_kit_has_its_own_order_of_the_same_classes() {
+        let mut all: Vec<&str> = (1..=1000).filter_map(devkit_wnid).collect();
+        all.sort_unstable();
+        assert_eq!(all, wnids());
+        // The first ten validation pictures, as the kit and as Caffe's val.txt number them.
+        let kit = [490, 361, 171, 822, 297, 482, 13, 704, 599, 164];
+        let known = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332];
+        let classes = kit.map(|number| devkit_wnid(number).and_then(class_of));
+        assert_eq!(classes, known.map(Some));
+        assert_eq!((devkit_wnid(0), devkit_wnid(1001)), (None, None));
     }
 
     #[test]

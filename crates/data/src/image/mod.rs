@@ -11,11 +11,12 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`decode`] | JPEG and PNG to 8-bit RGB, as Pillow's `Image.open(..).convert("RGB")` |
+//! | [`decode`] | JPEG, PNG, WebP, BMP, GIF, TIFF and PNM to 8-bit RGB, as Pillow's `Image.open(..).convert("RGB")` |
 //! | [`preprocess`] | [`Preprocessing`]: resize, crop, channel order, mean and standard deviation |
 //! | [`presets`] | what torchvision, timm, transformers and the Fashion-MNIST checkpoint ask for |
 //! | [`config`] | timm's `config.json` and transformers' `preprocessor_config.json` |
 //! | [`source`] | [`ImageSource`] and its lazy, parallel batches |
+//! | [`listing`] | which files of a folder are pictures, and which folders are classes |
 //! | [`folder`] | class sub-folders, or a folder with `labels.csv` |
 //! | [`parquet`] | parquet files with image bytes and labels |
 //! | [`imagenet`] | the 1000 classes by WordNet id, and the 200 of ImageNet-A |
@@ -24,6 +25,8 @@ pub mod config;
 pub mod decode;
 pub mod folder;
 pub mod imagenet;
+mod jpeg;
+pub mod listing;
 pub mod parquet;
 pub mod preprocess;
 pub mod presets;

@@ -14,8 +14,8 @@ use ::parquet::record::{Field, Row};
 use ::parquet::schema::types::Type;
 
 use super::source::{Encoded, ImageSource, check_indices};
-use crate::DataError;
 use crate::parquet_guard::undamaged;
+use crate::{DataError, file};
 
 /// The columns that hold pictures and labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,9 +157,11 @@ impl ParquetImages {
             .iter()
             .map(|&(index, slot)| (index - group.first, slot))
             .collect();
-        undamaged(path, || {
+        let pictures = undamaged(path, || {
             read_pictures(path, &self.columns.image, group.number, first_row, &wanted)
-        })
+        })?;
+        let whole = |(slot, encoded): Slot| Ok((slot, encoded?));
+        pictures.into_iter().map(whole).collect()
     }
 }
 
@@ -232,15 +234,18 @@ fn read_shard(path: &Path, columns: &Columns) -> Result<Shard, DataError> {
     })
 }
 
-/// The pictures of `wanted`, ascending `(row of the group, slot)`, with their slots; `first_row` is the
-/// row of the file that the group begins with.
-fn read_pictures(
+/// A slot and its picture, or why there is none.
+pub(crate) type Slot = (usize, Result<Encoded, DataError>);
+
+/// The pictures of `wanted`, ascending `(row of the group, slot)`, with their slots, or why one is
+/// none; `first_row` is the row of the file that the group begins with.
+pub(crate) fn read_pictures(
     path: &Path,
     column: &str,
     group: usize,
     first_row: usize,
     wanted: &[(usize, usize)],
-) -> Result<Vec<(usize, Encoded)>, DataError> {
+) -> Result<Vec<Slot>, DataError> {
     let reader = open(path)?;
     let projection = project(&reader, path, column)?;
     let group = reader.get_row_group(group).map_err(parquet_error(path))?;
@@ -256,21 +261,18 @@ fn read_pictures(
         let row = row.map_err(parquet_error(path))?;
         while let Some(&(_, slot)) = wanted.next_if(|&&(next, _)| next == index) {
             let number = first_row + index;
-            let encoded = Encoded {
+            let encoded = |bytes| Encoded {
                 name: format!("{} row {number}", path.display()),
-                bytes: picture(path, column, number, &row)?,
+                bytes,
             };
-            pictures.push((slot, encoded));
+            pictures.push((slot, picture(path, column, number, &row).map(encoded)));
         }
     }
     Ok(pictures)
 }
 
-fn open(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+pub(crate) fn open(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
+    let (file, _) = file::open(path)?;
     SerializedFileReader::new(file).map_err(parquet_error(path))
 }
 
@@ -298,7 +300,7 @@ fn project(
 }
 
 /// The class names that a hub writes into the file's metadata as JSON.
-fn class_names(reader: &SerializedFileReader<File>, label: &str) -> Vec<String> {
+pub(crate) fn class_names(reader: &SerializedFileReader<File>, label: &str) -> Vec<String> {
     let pairs = reader.metadata().file_metadata().key_value_metadata();
     let pair = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface"));
     let text = pair
@@ -394,7 +396,7 @@ fn row_label(path: &Path, row: usize, classes: usize, got: String) -> DataError 
     }
 }
 
-fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> DataError + Copy + '_ {
+pub(crate) fn parquet_error(path: &Path) -> impl Fn(ParquetError) -> DataError + Copy + '_ {
     |source| DataError::Parquet {
         path: path.to_owned(),
         source,

@@ -338,7 +338,7 @@ impl Preprocessing {
             antialias: self.antialias,
             whole_levels: self.arithmetic == Arithmetic::Bytes,
         };
-        planes.resize(height, width, how)
+        Ok(planes.resize(height, width, how))
     }
 
     fn crop(&self, planes: &Planes) -> Planes {

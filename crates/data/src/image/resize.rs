@@ -1,28 +1,22 @@
 //! Resampling, as Pillow does it.
 //!
 //! ```text
-//! out[i] = sum_j k((j + 1/2 - c_i) / s) in[j] / sum_j k(..),   c_i = (i + 1/2) r,   s = max(r, 1)
+//! out[i] = sum_j w_ij in[j],   w_ij = k((j + 1/2 - c_i) / s) / sum_j k(..),   c_i = (i + 1/2) r,   s = max(r, 1)
 //! ```
 //!
 //! with `r` the ratio of input to output size: half-pixel centres, a kernel `k` that is stretched when
 //! the picture shrinks (antialiasing), weights that are normalised at the borders. Columns first, then
-//! rows; on bytes each pass rounds half up and clips. `fast_image_resize` computes each pass in f64.
+//! rows. On bytes, weights are rounded to 22 fractional bits, and each pass rounds half up and clips;
+//! sums of such products are exact in f64, so the bytes are Pillow's.
 
-use std::error::Error;
-
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::F32;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
-
-use crate::DataError;
 
 /// The kernel of a resize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// The mean of the pixels whose centres are covered; a centre on the border of two cells falls to
-    /// either.
+    /// the first.
     Box,
     /// Triangle; linear interpolation when enlarging.
     Bilinear,
@@ -33,14 +27,39 @@ pub enum Filter {
 }
 
 impl Filter {
-    fn kernel(self) -> FilterType {
+    /// Distance from which on the kernel is 0.
+    fn support(self) -> f64 {
         match self {
-            Self::Box => FilterType::Box,
-            Self::Bilinear => FilterType::Bilinear,
-            Self::Bicubic => FilterType::CatmullRom,
-            Self::Lanczos => FilterType::Lanczos3,
+            Self::Box => 0.5,
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
         }
     }
+
+    /// The kernel.
+    fn at(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let distance = x.abs();
+        match self {
+            Self::Box if -0.5 < x && x <= 0.5 => 1.0,
+            Self::Bilinear if distance < 1.0 => 1.0 - distance,
+            Self::Bicubic if distance < 1.0 => {
+                ((A + 2.0) * distance - (A + 3.0)) * distance * distance + 1.0
+            }
+            Self::Bicubic if distance < 2.0 => {
+                (((distance - 5.0) * distance + 8.0) * distance - 4.0) * A
+            }
+            Self::Lanczos if (-3.0..3.0).contains(&x) => sinc(x) * sinc(x / 3.0),
+            _ => 0.0,
+        }
+    }
+}
+
+/// `sin(π x) / (π x)`.
+fn sinc(x: f64) -> f64 {
+    let x = x * std::f64::consts::PI;
+    if x == 0.0 { 1.0 } else { x.sin() / x }
 }
 
 /// How a resize treats its numbers.
@@ -64,62 +83,108 @@ pub(crate) struct Planes {
 
 impl Planes {
     /// Resized to `height x width`.
-    ///
-    /// # Errors
-    /// [`DataError::Resample`] for a dimension above `u32::MAX`.
-    pub(crate) fn resize(
-        &self,
-        height: usize,
-        width: usize,
-        how: Resampling,
-    ) -> Result<Self, DataError> {
-        let mut values = Vec::with_capacity(self.channels * height * width);
-        for plane in self.values.chunks_exact(self.height * self.width) {
-            let mut pixels: Vec<F32> = plane.iter().map(|&value| F32::new(value)).collect();
-            if width != self.width {
-                let (from, to) = ((self.height, self.width), (self.height, width));
-                pixels = pass(&pixels, from, to, how).map_err(DataError::Resample)?;
-            }
-            if height != self.height {
-                let (from, to) = ((self.height, width), (height, width));
-                pixels = pass(&pixels, from, to, how).map_err(DataError::Resample)?;
-            }
-            values.extend(pixels.iter().map(|pixel| pixel.0));
+    pub(crate) fn resize(&self, height: usize, width: usize, how: Resampling) -> Self {
+        let mut values = self.values.clone();
+        if width != self.width {
+            let taps = taps(self.width, width, how);
+            values = across(&values, self.width, &taps, how);
         }
-        Ok(Self {
+        if height != self.height {
+            let taps = taps(self.height, height, how);
+            let planes = values.chunks_exact((self.height * width).max(1));
+            values = planes
+                .flat_map(|plane| down(plane, width, &taps, how))
+                .collect();
+        }
+        Self {
             channels: self.channels,
             height,
             width,
             values,
-        })
+        }
     }
 }
 
-/// One pass: the sizes, `(height, width)`, differ in one dimension.
-fn pass(
-    pixels: &[F32],
-    from: (usize, usize),
-    to: (usize, usize),
-    how: Resampling,
-) -> Result<Vec<F32>, Box<dyn Error + Send + Sync>> {
-    let kernel = how.filter.kernel();
-    let algorithm = if how.antialias {
-        ResizeAlg::Convolution(kernel)
-    } else {
-        ResizeAlg::Interpolation(kernel)
+/// What an output pixel takes: consecutive input pixels, weighted.
+struct Taps {
+    first: usize,
+    weights: Vec<f64>,
+}
+
+/// For every one of `to` pixels, its part of `from` pixels.
+fn taps(from: usize, to: usize, how: Resampling) -> Vec<Taps> {
+    let ratio = from as f64 / to as f64;
+    let stretch = if how.antialias { ratio.max(1.0) } else { 1.0 };
+    let support = how.filter.support() * stretch;
+    let of = |i: usize| {
+        let centre = (i as f64 + 0.5) * ratio;
+        // Casts are to the nearest whole number towards 0, and negative ones to 0.
+        let first = (centre - support + 0.5) as usize;
+        let end = ((centre + support + 0.5) as usize).min(from);
+        let kernel = |j: usize| how.filter.at((j as f64 - centre + 0.5) * (1.0 / stretch));
+        let mut weights: Vec<f64> = (first..end).map(kernel).collect();
+        let sum: f64 = weights.iter().sum();
+        for weight in &mut weights {
+            if sum != 0.0 {
+                *weight /= sum;
+            }
+            if how.whole_levels {
+                *weight = fixed(*weight);
+            }
+        }
+        Taps { first, weights }
     };
-    let options = ResizeOptions::new().resize_alg(algorithm);
-    let source = TypedImageRef::new(from.1.try_into()?, from.0.try_into()?, pixels)?;
-    let mut resized = vec![F32::new(0.0); to.0 * to.1];
-    let mut target =
-        TypedImage::from_pixels_slice(to.1.try_into()?, to.0.try_into()?, &mut resized)?;
-    Resizer::new().resize_typed(&source, &mut target, &options)?;
-    if how.whole_levels {
-        for pixel in &mut resized {
-            pixel.0 = (pixel.0 + 0.5).floor().clamp(0.0, 255.0);
+    (0..to).map(of).collect()
+}
+
+/// Rounded to 22 fractional bits, halves away from 0.
+fn fixed(weight: f64) -> f64 {
+    const ONE: f64 = (1 << 22) as f64;
+    (weight * ONE + 0.5_f64.copysign(weight)).trunc() / ONE
+}
+
+/// Resizes rows of `width` values.
+fn across(values: &[f32], width: usize, taps: &[Taps], how: Resampling) -> Vec<f32> {
+    let mut out = Vec::with_capacity(values.len() / width.max(1) * taps.len());
+    for row in values.chunks_exact(width.max(1)) {
+        out.extend(taps.iter().map(|taps| {
+            let values = row[taps.first..].iter().zip(&taps.weights);
+            how.stored(
+                values
+                    .map(|(&value, weight)| f64::from(value) * weight)
+                    .sum(),
+            )
+        }));
+    }
+    out
+}
+
+/// Resizes columns of a plane of rows of `width` values.
+fn down(plane: &[f32], width: usize, taps: &[Taps], how: Resampling) -> Vec<f32> {
+    let mut out = Vec::with_capacity(taps.len() * width);
+    let mut sums = vec![0.0; width];
+    for taps in taps {
+        sums.fill(0.0);
+        let rows = plane[taps.first * width..].chunks_exact(width.max(1));
+        for (row, weight) in rows.zip(&taps.weights) {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += f64::from(value) * weight;
+            }
+        }
+        out.extend(sums.iter().map(|&sum| how.stored(sum)));
+    }
+    out
+}
+
+impl Resampling {
+    /// The result of a pass.
+    fn stored(self, sum: f64) -> f32 {
+        if self.whole_levels {
+            (sum + 0.5).floor().clamp(0.0, 255.0) as f32
+        } else {
+            sum as f32
         }
     }
-    Ok(resized)
 }
 
 #[cfg(test)]
@@ -141,7 +206,7 @@ mod tests {
             antialias,
             whole_levels: false,
         };
-        row(values).resize(1, width, how).unwrap().values
+        row(values).resize(1, width, how).values
     }
 
     #[test]
@@ -171,13 +236,9 @@ mod tests {
             antialias: true,
             whole_levels: true,
         };
-        let halves = row(&[0.0, 1.0, 1.0, 2.0])
-            .resize(1, 2, how(Filter::Box))
-            .unwrap();
+        let halves = row(&[0.0, 1.0, 1.0, 2.0]).resize(1, 2, how(Filter::Box));
         assert_eq!(halves.values, [1.0, 2.0]);
-        let edge = row(&[0.0, 0.0, 255.0, 255.0])
-            .resize(1, 12, how(Filter::Bicubic))
-            .unwrap();
+        let edge = row(&[0.0, 0.0, 255.0, 255.0]).resize(1, 12, how(Filter::Bicubic));
         assert!(
             edge.values
                 .iter()

@@ -2,17 +2,24 @@
 //!
 //! | path | example | label |
 //! |---|---|---|
-//! | a folder of pictures ([`ImageFolder`](crate::ImageFolder)) | a JPEG or PNG file | its class folder, or `labels.csv` |
-//! | an IDX file of images ([`idx`](crate::idx)) | a grey picture | the file of labels beside it, `images` and `idx3` replaced by `labels` and `idx1` |
-//! | a `.tsv` file | a sentence or a pair of them | a class by number or name |
-//! | a safetensors file | a row of the tensor `inputs`: in `f32` what the network takes, in `u8` a picture | an integer of the tensor `labels` |
+//! | a folder of pictures ([`crate::image::listing`]) | a picture of any known format | the first folder below the root, or a table of labels in it |
+//! | a parquet file, or a folder of its shards | a picture or texts of a row | a column |
+//! | an IDX file ([`idx`](crate::idx)) | bytes: a grey picture; other numbers: what the network takes | the file of labels beside it |
+//! | a `.npy` file; two arrays of an `.npz` file | bytes and booleans: a picture; other numbers: what the network takes | the file of labels beside it; the other array |
+//! | a safetensors file | a row of the tensor `inputs`, as in `.npy` files | a row of the tensor `labels` |
+//! | a `.tsv`, `.csv` or `.jsonl` file, for a network of text | a sentence or a pair of them | a column |
+//! | a `.csv` or `.tsv` file, for a network of numbers | the numbers of a line | a column |
 //!
-//! A label is the number of a network's output. Where a network names its outputs, a class folder or a
-//! label of a table may be such a name instead.
+//! `INPUTS,LABELS` names the labels of any of them ([`inputs_and_labels`]). All but folders and parquet
+//! files may be packed with gzip, except safetensors and `.npz` files.
+//!
+//! A set is read in two steps. [`Reader::open`] finds the examples, their names and their labels;
+//! [`ClassTable::new`] understands the labels of *all* sets of a command as answers of the network; and
+//! [`OpenSet::read`] reads those examples that are asked for:
 //!
 //! ```
 //! use data::idx::{self, Idx};
-//! use data::labelled::{Intake, Reader};
+//! use data::labelled::{ClassTable, Intake, Options, Outputs, Reader};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = tempfile::tempdir()?;
@@ -22,23 +29,55 @@
 //! idx::write(&labels, &Idx { shape: vec![2], values: vec![4, 0] })?;
 //!
 //! let intake = Intake::Vector { features: 3 };
-//! let set = Reader { intake: &intake, classes: 5, class_names: &[], limit: None }.read(&images, None)?;
-//! assert_eq!(set.dataset.example(0), [0.0, 0.2, 1.0]);
-//! assert_eq!(set.dataset.labels, [4, 0]);
+//! let reader = Reader { intake: &intake, classes: 5, class_names: &[], limit: None };
+//! let open = reader.open(&images, &Options::default())?;
+//! let table = ClassTable::new(&Outputs::new(5, &[]), &[&open])?;
+//! let first = open.read(&[0], &table)?;
+//! assert_eq!(first.dataset.example(0), [0.0, 0.2, 1.0]);
+//! assert_eq!(first.dataset.labels, [4]);
+//!
+//! // The same for one set alone.
+//! assert_eq!(reader.read(&images, None)?.dataset.labels, [4, 0]);
 //! # Ok(())
 //! # }
 //! ```
 
-mod batch;
-mod idx_pair;
+mod arrays;
+mod beside;
+mod classes;
+mod columns;
+mod explain;
+mod format;
+mod names;
+mod numbers;
+mod open;
+mod parquet;
+mod passed;
+mod picture_labels;
 mod pictures;
-mod table;
+mod raw;
+mod rows;
+mod set;
+mod shards;
+mod texts;
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::{DataError, Dataset, ExampleId, Preprocessing, Tokenizer, spread};
+pub use self::classes::{ClassTable, MAX_SEVERAL, Outputs, TableRow};
+pub use self::columns::Columns;
+pub use self::explain::{Chance, Explanation, LUCK, OtherReading, against_chance, explain_labels};
+use self::format::Format;
+pub use self::names::Names;
+pub use self::open::OpenSet;
+pub use self::passed::{PassedOver, Reason};
+pub use self::raw::{Distinct, RawLabel, RawLabels};
+pub use self::set::LabelledSet;
+use crate::error::wrong;
+use crate::glue::Task;
+use crate::{DataError, Preprocessing, Tokenizer};
+
+/// Bytes of inputs that [`Options`] allow at a time, if they say nothing else: 4 GiB.
+pub const MAX_BYTES: u64 = 1 << 32;
 
 /// What a network takes.
 #[derive(Clone, Debug)]
@@ -59,8 +98,50 @@ pub enum Intake {
 pub enum Limit {
     /// The first ones.
     First(usize),
-    /// Evenly spaced ones, as [`spread`] has them: a set may be sorted by class.
+    /// Evenly spaced ones, as [`spread`](crate::spread) has them: a set may be sorted by class.
     Spread(usize),
+}
+
+/// What happens to examples without a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unlabelled {
+    /// The set is refused.
+    #[default]
+    Refuse,
+    /// They are passed over.
+    PassOver,
+    /// They are kept with the label [`UNLABELLED`](crate::UNLABELLED).
+    Keep,
+}
+
+/// How a set is opened and read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The file of the labels, where it has no usual name.
+    pub labels: Option<PathBuf>,
+    /// The columns, tensors or arrays, where they have no usual names.
+    pub columns: Option<Columns>,
+    /// The task of GLUE that the set belongs to, which tells what its numbers are called.
+    pub task: Option<Task>,
+    /// What happens to examples without a label.
+    pub unlabelled: Unlabelled,
+    /// Whether examples that cannot be read are passed over.
+    pub skip_unreadable: bool,
+    /// The most bytes of inputs that one call reads.
+    pub max_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            labels: None,
+            columns: None,
+            task: None,
+            unlabelled: Unlabelled::default(),
+            skip_unreadable: false,
+            max_bytes: MAX_BYTES,
+        }
+    }
 }
 
 /// Reads sets for one network.
@@ -68,222 +149,84 @@ pub enum Limit {
 pub struct Reader<'a> {
     /// What the network takes.
     pub intake: &'a Intake,
-    /// Number of its outputs.
+    /// Number of its answers.
     pub classes: usize,
-    /// Names of its outputs, if it has names.
+    /// Names of its answers, if it has names.
     pub class_names: &'a [String],
-    /// The most examples to read. `None` reads all.
+    /// The most examples that [`Reader::read`] reads. `None` reads all.
     pub limit: Option<Limit>,
 }
 
-/// Examples as a network takes them, and where each comes from.
-#[derive(Clone, Debug)]
-pub struct LabelledSet {
-    /// The examples; `[3, rows, columns]` for pictures, `[2, tokens]` for texts, padded to the longest,
-    /// `[features]` for vectors.
-    pub dataset: Dataset,
-    /// What people call each example: its file, file and line, or file and position.
-    pub names: Vec<String>,
-    /// Examples that the file or folder holds.
-    pub available: usize,
-}
-
-impl LabelledSet {
-    /// The examples at `indices`, in that order.
-    ///
-    /// # Errors
-    /// [`DataError::Index`] when an index is not below the number of examples.
-    pub fn subset(&self, indices: &[usize]) -> Result<Self, DataError> {
-        Ok(Self {
-            dataset: self.dataset.subset(indices)?,
-            names: indices.iter().map(|&i| self.names[i].clone()).collect(),
-            available: self.available,
-        })
-    }
-}
-
-impl Reader<'_> {
-    /// Reads the set at `path`; `labels` is the file of an IDX file's labels where it has no usual name.
+impl<'a> Reader<'a> {
+    /// Opens the set at `path`: its examples, their names and their labels, without reading an input.
     ///
     /// # Errors
     /// [`DataError::Labelled`] for a path of no format, of one that the network does not take, or without
-    /// examples; [`DataError::Label`] for a label that the network has no output for; and those of the
-    /// format, which say which file, line, tensor or row is wrong.
-    pub fn read(&self, path: &Path, labels: Option<&Path>) -> Result<LabelledSet, DataError> {
-        let format = Format::of(path)?;
-        if let Some(labels) = labels.filter(|_| format != Format::Idx) {
-            let got = labels.display().to_string();
-            return Err(wrong(
-                path,
-                "file of labels",
-                "none, except for an IDX file",
-                got,
-            ));
-        }
-        let set = match format {
-            Format::Folder => pictures::read(self, path),
-            Format::Idx => idx_pair::read(self, path, labels),
-            Format::Table => table::read(self, path),
-            Format::Batch => batch::read(self, path),
+    /// examples; [`SetError::Unlabelled`](crate::SetError::Unlabelled) for missing labels, unless the
+    /// options allow them; for rows that cannot be read the cause, or
+    /// [`SetError::Unreadable`](crate::SetError::Unreadable) with all of them; and those of the files.
+    pub fn open(&self, path: &Path, options: &Options) -> Result<OpenSet<'a>, DataError> {
+        let opened = match Format::of(path)? {
+            Format::Folder => match shards::in_folder(path)? {
+                Some(shards) => parquet::open(self.intake, path, shards, options),
+                None => pictures::open(self.intake, path, options),
+            },
+            Format::Parquet => parquet::open(self.intake, path, shards::alone(path), options),
+            Format::Idx => arrays::idx(self.intake, path, options),
+            Format::Npy => arrays::npy(self.intake, path, options),
+            Format::Npz => arrays::npz(self.intake, path, options),
+            Format::Safetensors => arrays::safetensors(self.intake, path, options),
+            Format::Table(separator) => match self.intake {
+                Intake::Tokens(_) => texts::table(path, separator, options),
+                _ => numbers::open(self.intake, path, separator, options),
+            },
+            Format::JsonLines => match self.intake {
+                Intake::Tokens(_) => texts::json_lines(path, options),
+                _ => Err(no_numbers(path, "lines of JSON")),
+            },
         }?;
-        if set.dataset.is_empty() {
-            return Err(wrong(path, "examples", "at least one", "none"));
-        }
+        OpenSet::new(path, self.intake, opened, options)
+    }
+
+    /// Opens and reads the set at `path`, its labels understood by themselves; `labels` is the file of
+    /// the labels where it has no usual name.
+    ///
+    /// # Errors
+    /// Those of [`Reader::open`], [`ClassTable::new`] and [`OpenSet::read`].
+    pub fn read(&self, path: &Path, labels: Option<&Path>) -> Result<LabelledSet, DataError> {
+        let options = Options {
+            labels: labels.map(Path::to_owned),
+            ..Options::default()
+        };
+        let open = self.open(path, &options)?;
+        let table = ClassTable::new(&Outputs::new(self.classes, self.class_names), &[&open])?;
+        let mut set = open.read(&open.positions(self.limit), &table)?;
+        let mut passed_over = open.passed_over().clone();
+        passed_over.merge(set.passed_over);
+        set.passed_over = passed_over;
         Ok(set)
     }
+}
 
-    /// The positions of the examples that will be read, ascending.
-    fn chosen(&self, available: usize) -> Vec<usize> {
-        match self.limit {
-            None => (0..available).collect(),
-            Some(Limit::First(count)) => (0..count.min(available)).collect(),
-            Some(Limit::Spread(count)) => spread(available, count),
-        }
+/// A path, or `INPUTS,LABELS` when there is no file of that name: the second is the file of labels.
+pub fn inputs_and_labels(given: &Path) -> (PathBuf, Option<PathBuf>) {
+    let parts = given
+        .to_str()
+        .filter(|_| !given.exists())
+        .and_then(|text| text.split_once(','));
+    match parts {
+        Some((inputs, labels)) => (inputs.into(), Some(labels.into())),
+        None => (given.to_owned(), None),
     }
-
-    /// Pictures in [0, 1] as the network takes them.
-    fn pictures(&self, path: &Path, mut pictures: Dataset) -> Result<Dataset, DataError> {
-        match self.intake {
-            Intake::Vector { features } if pictures.example_len() == *features => {
-                pictures.shape = vec![*features];
-                Ok(pictures)
-            }
-            Intake::Vector { features } => {
-                let expected = format!("{features} numbers");
-                Err(wrong(
-                    path,
-                    "pictures",
-                    expected,
-                    format!("{:?}", pictures.shape),
-                ))
-            }
-            Intake::Images(preprocessing) => preprocessing.apply_to(&pictures),
-            Intake::Tokens(_) => Err(no_texts(path, "pictures")),
-        }
-    }
-
-    /// The class that a text stands for: a name of an output, or its number.
-    fn class(&self, text: &str) -> Option<usize> {
-        let named = self
-            .class_names
-            .iter()
-            .position(|name| same_name(name, text));
-        named.or_else(|| text.parse().ok().filter(|&class| class < self.classes))
-    }
-
-    /// What [`Reader::class`] takes, for errors.
-    fn expected_class(&self) -> String {
-        if self.class_names.is_empty() {
-            format!("a class below {}", self.classes)
-        } else {
-            format!(
-                "one of {}, or a class below {}",
-                self.class_names.join(", "),
-                self.classes
-            )
-        }
-    }
-}
-
-/// How a set is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Folder,
-    Idx,
-    Table,
-    Batch,
-}
-
-impl Format {
-    /// Told from the first bytes; a table from the end of its name.
-    fn of(path: &Path) -> Result<Self, DataError> {
-        if path.is_dir() {
-            return Ok(Self::Folder);
-        }
-        let mut start = Vec::new();
-        let file = File::open(path).map_err(|source| io_error(path, source))?;
-        file.take(9)
-            .read_to_end(&mut start)
-            .map_err(|source| io_error(path, source))?;
-        let table = path
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("tsv"));
-        match start[..] {
-            // The header's length, which the format limits to 10^8, and its first character.
-            [_, _, _, _, 0, 0, 0, 0, b'{'] => Ok(Self::Batch),
-            [0, 0, 8, ..] | [0x1f, 0x8b, ..] => Ok(Self::Idx),
-            _ if table => Ok(Self::Table),
-            _ => Err(wrong(
-                path,
-                "format",
-                "a folder of pictures, an IDX or safetensors file, or one that ends in .tsv",
-                "neither",
-            )),
-        }
-    }
-}
-
-/// The rows at `positions` of a matrix, one after the other.
-fn rows<'a, T>(
-    matrix: &'a [T],
-    width: usize,
-    positions: &'a [usize],
-) -> impl Iterator<Item = &'a T> {
-    let row = move |&i: &usize| &matrix[i * width..(i + 1) * width];
-    positions.iter().flat_map(row)
-}
-
-/// Identities of the examples at `positions` of a file or folder.
-fn identities(path: &Path, positions: &[usize]) -> Result<Vec<ExampleId>, DataError> {
-    let clean = ExampleId::clean(path.display().to_string(), 0);
-    let identity = |&position: &usize| {
-        let index = u32::try_from(position).map_err(|_| DataError::IndexOverflow {
-            path: path.to_owned(),
-            first_index: 0,
-            count: position + 1,
-        })?;
-        Ok(ExampleId {
-            index,
-            ..clean.clone()
-        })
-    };
-    positions.iter().map(identity).collect()
-}
-
-/// The name `path[i]` of the example at each position `i`.
-fn numbered(path: &Path, positions: &[usize]) -> Vec<String> {
-    let name = |i| format!("{}[{i}]", path.display());
-    positions.iter().map(name).collect()
-}
-
-/// Whether two names of a class differ only in case, `-`, `_` and spaces.
-fn same_name(a: &str, b: &str) -> bool {
-    let plain = |name: &str| name.to_lowercase().replace(['-', '_'], " ");
-    plain(a) == plain(b)
 }
 
 fn no_texts(path: &Path, got: &str) -> DataError {
-    let expected = "sentences in a .tsv file, or tokens in a safetensors file";
+    let expected = "sentences in a .tsv, .csv, .jsonl or parquet file, or tokens in a safetensors or \
+                    .npy file";
     wrong(path, "examples for a network of text", expected, got)
 }
 
-fn wrong(
-    path: &Path,
-    what: &'static str,
-    expected: impl Into<String>,
-    got: impl Into<String>,
-) -> DataError {
-    DataError::Labelled {
-        path: path.to_owned(),
-        what,
-        expected: expected.into(),
-        got: got.into(),
-    }
-}
-
-fn io_error(path: &Path, source: std::io::Error) -> DataError {
-    DataError::Io {
-        path: path.to_owned(),
-        source,
-    }
+fn no_numbers(path: &Path, got: &str) -> DataError {
+    let expected = "pictures, or numbers in an IDX, .npy, .npz, safetensors or .csv file";
+    wrong(path, "examples for a network of numbers", expected, got)
 }

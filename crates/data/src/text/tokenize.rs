@@ -62,6 +62,9 @@ pub struct Tokenizer {
     positions: usize,
     pad: u32,
     largest_id: u32,
+    lower_case: bool,
+    /// Whether every batch is padded to all positions.
+    to_positions: bool,
 }
 
 /// One token of a text.
@@ -105,6 +108,23 @@ impl Tokenizer {
         Ok(self)
     }
 
+    /// The same tokenizer, which pads every batch to exactly `length` tokens: for networks whose graph
+    /// has a fixed number of them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::with_positions`].
+    pub fn padded_to(self, length: usize) -> Result<Self, DataError> {
+        Ok(Self {
+            to_positions: true,
+            ..self.with_positions(length)?
+        })
+    }
+
+    /// Whether upper case becomes lower case.
+    pub fn lower_case(&self) -> bool {
+        self.lower_case
+    }
+
     /// The most tokens of a text, special tokens included.
     pub fn positions(&self) -> usize {
         self.positions
@@ -113,6 +133,11 @@ impl Tokenizer {
     /// Rows that an embedding matrix needs for every token: the largest id plus 1.
     pub fn vocabulary_len(&self) -> usize {
         self.largest_id as usize + 1
+    }
+
+    /// The id of `[PAD]`, which fills up short texts.
+    pub fn pad_id(&self) -> u32 {
+        self.pad
     }
 
     /// The id of a token, e.g. of `[CLS]`, `good` or `##ly`.
@@ -142,7 +167,11 @@ impl Tokenizer {
                 encoding.map_err(|source| DataError::Tokenize { position, source })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let length = encodings.iter().map(Encoding::len).max().unwrap_or(0);
+        let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0);
+        let length = match self.to_positions {
+            true => self.positions,
+            false => longest,
+        };
         let mut batch = TokenBatch {
             ids: vec![self.pad; length * texts.len()],
             mask: vec![0; length * texts.len()],

@@ -22,6 +22,7 @@ pub use arguments::AnalyzeArguments;
 
 use crate::error::{ExperimentError, Result, analysis};
 use crate::progress::Progress;
+use crate::repair_command::open_sets::{Files, OpenSets};
 use crate::repair_command::provenance::{FileRecord, write_report};
 use crate::repair_command::sets::PointSet;
 use crate::repair_command::subject::Subject;
@@ -41,17 +42,14 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
     let spaces = spaces::asked(&subject, arguments.layer.as_deref())?;
-    let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
-    check_count(points.before.len())?;
-    let guard = match &arguments.guard {
-        Some(path) => {
-            let limit = arguments.guard_limit as usize;
-            Some(PointSet::read_guard(
-                path, limit, &subject, &points, progress,
-            )?)
-        }
-        None => None,
+    let files = Files {
+        guard: arguments.guard.as_deref(),
+        ..Files::default()
     };
+    let open = OpenSets::open(&arguments.source, files, &subject)?.understood(progress)?;
+    let points = open.read_repair(progress)?;
+    check_count(points.before.len())?;
+    let guard = open.read_guard(arguments.guard_limit as usize, &points, progress)?;
 
     let set = &points.set.dataset;
     let answers =
@@ -82,7 +80,7 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
     if let Some(path) = &arguments.report {
         let sets = [("repair", Some(&points)), ("guard", guard.as_ref())].into_iter();
         let files = sets.filter_map(|(role, set)| Some(FileRecord::set(role, set?)));
-        write_report(path, &found, &subject, arguments, files)?;
+        write_report(path, &found, &subject, &open.reading(), arguments, files)?;
     }
     let duplicates = points.near_duplicate_lines(&duplicates, &subject);
     Ok(found.text(&subject, &duplicates))
@@ -107,7 +105,7 @@ fn answers(subject: &Subject, points: &PointSet) -> Result<Vec<Answer>, Heuristi
     let confidences = profile::confidences(&outputs, network.classes(), probabilities);
     let pairs = margins.into_iter().zip(confidences);
     let answers = pairs.enumerate().map(|(i, (margin, confidence))| Answer {
-        name: points.set.names[i].clone(),
+        name: points.set.names.name(i),
         label: set.labels[i],
         answer: points.before[i],
         margin,
@@ -137,7 +135,7 @@ fn drops(
         moments: &moments.map_err(analysis(what))?,
         damping: DAMPING,
     };
-    let names = &points.set.names;
+    let names = &points.set.names.to_vec();
     match suggest_drop(&problem, count) {
         Ok(Suggestion::Drops { cost, drops }) => {
             Ok(Dropped::new(&layer.name, margin, cost, &drops, names))

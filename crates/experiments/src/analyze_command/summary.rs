@@ -53,7 +53,7 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn all(points: &PointSet, found: &NearDuplicates) -> Vec<Self> {
-        let name = |point: usize| points.set.names[point].clone();
+        let name = |point: usize| points.set.names.name(point);
         let pairs = found.pairs.iter().map(|pair| Self {
             first: name(pair.first),
             second: name(pair.second),

@@ -24,10 +24,12 @@ pub use arguments::RankArguments;
 use crate::error::{ExperimentError, Result, analysis, prepare};
 use crate::progress::Progress;
 use crate::repair_command::Verdict;
+use crate::repair_command::doubts;
+use crate::repair_command::open_sets::{Files, OpenSets, Reading, Understood};
 use crate::repair_command::provenance::{FileRecord, write_report};
 use crate::repair_command::sets::{HeldOut, PointSet};
 use crate::repair_command::subject::Subject;
-use crate::repair_command::written::Written;
+use crate::repair_command::written::{Written, check_name};
 use summary::Ranking;
 
 /// What a ranking came to.
@@ -55,14 +57,29 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     let start = Instant::now();
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
-    let points = PointSet::read_repair(&arguments.source, &subject, progress)?;
+    if let Some(out) = &arguments.out {
+        check_name(out, &subject.checkpoint, None)?;
+    }
+    let files = Files {
+        guard: Some(&arguments.guard),
+        clean: arguments.clean.as_deref(),
+        similar: arguments.similar.as_deref(),
+    };
+    let open = OpenSets::open(&arguments.source, files, &subject)?.understood(progress)?;
+    let points = open.read_repair(progress)?;
     match points.specification(&subject.network, arguments.margin) {
         Err(RepairError::Contradiction { first, second, .. }) => {
-            return contradictory(arguments, &subject, &points, [first, second]);
+            return contradictory(
+                arguments,
+                &subject,
+                &open.reading(),
+                &points,
+                [first, second],
+            );
         }
         specified => specified.map_err(analysis(|| "the repair set".to_owned()))?,
     };
-    let sets = Sets::read(arguments, &subject, points, progress)?;
+    let sets = Sets::read(arguments, &subject, &open, points, progress)?;
     let [guard, clean] = sets.clean()?;
     let set = &sets.points.set.dataset;
     let similar = sets.held_out.similar.as_ref();
@@ -96,7 +113,7 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
         let out = arguments.out.as_deref().zip(written.as_ref());
         let out = out.map(|(out, written)| FileRecord::network("out", out, &written.checkpoint));
         let files = sets.files().chain(out);
-        write_report(path, &ranking, &subject, arguments, files)?;
+        write_report(path, &ranking, &subject, &open.reading(), arguments, files)?;
     }
     let mut text = ranking.text(arguments.top as usize);
     if let Some(written) = written {
@@ -117,13 +134,14 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
 fn contradictory(
     arguments: &RankArguments,
     subject: &Subject,
+    reading: &Reading,
     points: &PointSet,
     pair: [usize; 2],
 ) -> Result<Ranked> {
     let found = points.contradiction(pair);
     if let Some(path) = &arguments.report {
         let files = [FileRecord::set("repair", points)];
-        write_report(path, &found, subject, arguments, files)?;
+        write_report(path, &found, subject, reading, arguments, files)?;
     }
     Ok(Ranked {
         text: found.lines().join("\n"),
@@ -161,13 +179,19 @@ impl Sets {
     fn read(
         arguments: &RankArguments,
         subject: &Subject,
+        open: &Understood<'_>,
         points: PointSet,
         progress: &Progress,
     ) -> Result<Self> {
         let limit = arguments.guard_limit as usize;
-        let guard = PointSet::read_guard(&arguments.guard, limit, subject, &points, progress)?;
-        let files = [arguments.clean.as_deref(), arguments.similar.as_deref()];
-        let held_out = HeldOut::read(files, limit, subject, &[&points, &guard], progress)?;
+        let guard = open.read_guard(limit, &points, progress)?;
+        let guard = guard.ok_or_else(|| ExperimentError::Usage {
+            problem: "expected --guard, got none".to_owned(),
+        })?;
+        let held_out = open.read_held_out(limit, &[&points, &guard], progress)?;
+        for set in [&guard].into_iter().chain(&held_out.clean) {
+            doubts::check(set, subject, &arguments.source)?;
+        }
         Ok(Self {
             points,
             guard,

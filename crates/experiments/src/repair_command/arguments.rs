@@ -6,11 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use data::Preprocessing;
 use data::image::presets;
+use data::labelled::Columns;
 use network::{DeviceChoice, Precision};
 use repair::{Method, Objective, Options, Protection, TOLERANCE};
 use serde::{Serialize, Serializer};
 
 use crate::error::{ExperimentError, Result};
+use crate::model_arguments::ModelArguments;
 
 /// A preprocessing under its name.
 pub type Preset = (&'static str, fn() -> Preprocessing);
@@ -38,9 +40,9 @@ fn squeezenet_uncropped() -> Preprocessing {
 #[allow(missing_docs)]
 #[derive(Clone, Debug, Args, Serialize)]
 pub struct SourceArguments {
-    /// Network to repair: a weight file, or a folder with one and its tokenizer and configuration
-    #[arg(long, value_name = "FILE|DIR")]
-    pub network: PathBuf,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub model: ModelArguments,
     /// Inputs that the network must classify right afterwards
     #[arg(long, value_name = "PATH")]
     pub repair: PathBuf,
@@ -53,6 +55,18 @@ pub struct SourceArguments {
     /// How pictures become inputs [default: that of the network's files or architecture]
     #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
     pub preprocessing: Option<String>,
+    /// The same for pictures of --guard and --clean, which may have been cropped already [default: --preprocessing]
+    #[arg(long, value_name = "NAME", value_parser = PREPROCESSINGS.map(|(name, _)| name))]
+    pub guard_preprocessing: Option<String>,
+    /// Columns, tensors or arrays that hold texts, inputs and labels, e.g. text=review,label=stars
+    #[arg(long, value_name = "text=NAME,label=NAME", value_parser = columns)]
+    pub columns: Option<Columns>,
+    /// Go on without pictures and rows that cannot be read, and report them
+    #[arg(long)]
+    pub skip_unreadable: bool,
+    /// Go on where the labels do not seem to be those that the network means
+    #[arg(long)]
+    pub trust_labels: bool,
     /// Repair only the inputs that the network gets wrong
     #[arg(long)]
     pub only_wrong: bool,
@@ -84,9 +98,13 @@ pub struct RepairArguments {
     /// Layer to edit, by its name or `last`; a sequential repair takes several, with commas between them
     #[arg(long, value_name = "NAME")]
     pub layer: String,
-    /// File for the repaired network, in safetensors
+    /// File for the repaired network: ONNX for an ONNX file, else safetensors
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Format of --out, which is that of --network (safetensors for PyTorch and .nnet files), where its name ends
+    /// otherwise
+    #[arg(long, value_name = "safetensors|onnx", value_parser = ["safetensors", "onnx"])]
+    pub format: Option<String>,
     /// Write over files that exist
     #[arg(long)]
     pub force: bool,
@@ -245,6 +263,11 @@ fn margin(text: &str) -> Result<Margin, String> {
     }
     let found = non_negative(text).map(Margin::Fixed);
     found.map_err(|problem| problem + " or auto")
+}
+
+fn columns(text: &str) -> Result<Columns, String> {
+    text.parse()
+        .map_err(|error: data::DataError| error.to_string())
 }
 
 /// A margin, or a number of points.

@@ -3,7 +3,10 @@
 //! | module | holds |
 //! |---|---|
 //! | `arguments` | the flags |
-//! | `subject` | the network, and what it takes |
+//! | `subject` | the network |
+//! | `intake` | what it takes |
+//! | `open_sets` | the files of all sets, and the one reading of their labels |
+//! | `doubts` | whether the labels are those that the network means |
 //! | `sets` | the repair set, the guard set, and those on which a repair is measured |
 //! | `written` | the repaired network, read back and evaluated |
 //! | `attributed` | what the repair did to weights and answers |
@@ -14,6 +17,9 @@
 
 pub(crate) mod arguments;
 mod attributed;
+pub(crate) mod doubts;
+pub(crate) mod intake;
+pub(crate) mod open_sets;
 pub(crate) mod provenance;
 pub(crate) mod sets;
 pub(crate) mod subject;
@@ -100,6 +106,8 @@ impl<'a> Task<'a> {
     fn read(arguments: &'a RepairArguments, progress: &Progress) -> Result<Self> {
         let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
         progress.say(&subject.to_string());
+        let format = arguments.format.as_deref();
+        written::check_name(&arguments.out, &subject.checkpoint, format)?;
         let earlier = arguments.start.as_deref();
         let earlier = earlier.map(|path| {
             let what = || format!("earlier repair {}", path.display());
@@ -126,16 +134,23 @@ impl<'a> Task<'a> {
             earlier,
         } = self;
         if let Some(path) = &arguments.report {
-            let sets = sets.named().into_iter();
-            let sets = sets.map(|(role, set)| FileRecord::set(role, set));
+            let read = sets.named().into_iter();
+            let read = read.map(|(role, set)| FileRecord::set(role, set));
             let earlier = arguments.start.as_deref().zip(earlier.as_ref());
             let earlier =
                 earlier.map(|(path, network)| FileRecord::network("start", path, network));
             let written = evidence.map(|evidence| &evidence.written.checkpoint);
             let written =
                 written.map(|network| FileRecord::network("out", &arguments.out, network));
-            let files = sets.chain(earlier).chain(written);
-            write_report(path, &draft.report, subject, *arguments, files)?;
+            let files = read.chain(earlier).chain(written);
+            write_report(
+                path,
+                &draft.report,
+                subject,
+                &sets.reading,
+                *arguments,
+                files,
+            )?;
         }
         Ok(draft.answer())
     }
@@ -275,9 +290,18 @@ fn write_and_check(task: &Task<'_>, solved: &Solved, repair: &Repair) -> Result<
     let compared = |set: &PointSet| Ok::<_, ExperimentError>(Compared::new(set, &answers(set)?));
     let (mut guard, mut guard_answers) = (None, None);
     if let Some(set) = &sets.guard {
-        let (labels, after) = (&set.set.dataset.labels, answers(set)?);
+        let after = answers(set)?;
         guard = Some(Compared::new(set, &after));
-        guard_answers = Some(Answers::new(labels, &set.before, &after).map_err(prepare(what))?);
+        // Answers are right or wrong where there is a label.
+        let labelled = |answers: &[usize]| -> Vec<usize> {
+            let kept = (0..answers.len()).filter(|&i| set.set.dataset.is_labelled(i));
+            kept.map(|i| answers[i]).collect()
+        };
+        let [labels, before, after] =
+            [&set.set.dataset.labels, &set.before, &after].map(|answers| labelled(answers));
+        if !labels.is_empty() {
+            guard_answers = Some(Answers::new(&labels, &before, &after).map_err(prepare(what))?);
+        }
     }
     // Sets by which the margin was picked are no evidence.
     let is_held_out = |_: &&PointSet| arguments.margin != Margin::Auto;

@@ -5,6 +5,7 @@ use std::path::Path;
 use network::{DeviceChoice, Model, Precision};
 use serde::Serialize;
 
+use super::open_sets::Reading;
 use super::sets::PointSet;
 use super::subject::Subject;
 use crate::error::Result;
@@ -51,6 +52,10 @@ struct Report<'a, R, A> {
     /// Those that computed, whatever was asked for.
     device: DeviceChoice,
     dtype: Precision,
+    /// What was read and assumed of the network.
+    network_reading: Vec<String>,
+    /// How labels and sets were understood.
+    reading: &'a Reading,
     arguments: &'a A,
     files: Vec<FileRecord>,
 }
@@ -60,6 +65,7 @@ pub(crate) fn write_report(
     path: &Path,
     result: &impl Serialize,
     subject: &Subject,
+    reading: &Reading,
     arguments: &impl Serialize,
     files: impl IntoIterator<Item = FileRecord>,
 ) -> Result<()> {
@@ -69,6 +75,8 @@ pub(crate) fn write_report(
         version: env!("CARGO_PKG_VERSION"),
         device: subject.device,
         dtype: subject.network.precision(),
+        network_reading: subject.reading(),
+        reading,
         arguments,
         files: [network].into_iter().chain(files).collect(),
     };

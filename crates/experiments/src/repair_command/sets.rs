@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use data::labelled::Limit;
+use data::labelled::PassedOver;
 use data::{Dataset, LabelledSet};
 use network::Network;
 use repair::{NEAR, NearDuplicate, NearDuplicates, RepairError, RepairSet, near_duplicates};
 use serde::Serialize;
 
 use super::arguments::{RepairArguments, SourceArguments, bytes};
+use super::doubts;
+use super::open_sets::{Files, OpenSets, Reading};
 use super::subject::Subject;
 use super::summary::Verdict;
 use crate::error::{ExperimentError, Result, prepare};
@@ -23,6 +25,10 @@ pub(crate) struct PointSet {
     pub(crate) path: PathBuf,
     pub(crate) set: LabelledSet,
     pub(crate) before: Vec<usize>,
+    /// Examples that were read to choose these.
+    pub(super) read: usize,
+    /// What was not read, by reason.
+    pub(crate) passed_over: PassedOver,
 }
 
 /// All sets; no two share an input.
@@ -30,6 +36,8 @@ pub(super) struct Sets {
     pub(super) repair: PointSet,
     pub(super) guard: Option<PointSet>,
     pub(super) held_out: HeldOut,
+    /// How the labels of all sets were understood.
+    pub(super) reading: Reading,
 }
 
 /// Inputs that are neither repaired nor guarded.
@@ -56,21 +64,34 @@ impl Sets {
         subject: &Subject,
         progress: &Progress,
     ) -> Result<Self> {
-        let repair = PointSet::read_repair(&arguments.source, subject, progress)?;
+        let files = Files {
+            guard: arguments.guard.as_deref(),
+            clean: arguments.clean.as_deref(),
+            similar: arguments.similar.as_deref(),
+        };
+        let open = OpenSets::open(&arguments.source, files, subject)?.guarding_unlabelled()?;
+        let open = open.understood(progress)?;
+        let repair = open.read_repair(progress)?;
         let limit = arguments.guard_limit as usize;
-        let guard = arguments.guard.as_deref();
-        let guard = guard
-            .map(|path| PointSet::read_guard(path, limit, subject, &repair, progress))
-            .transpose()?;
+        let guard = open.read_guard(limit, &repair, progress)?;
         let used: Vec<&PointSet> = [&repair].into_iter().chain(&guard).collect();
-        let files = [arguments.clean.as_deref(), arguments.similar.as_deref()];
         let sets = Self {
-            held_out: HeldOut::read(files, limit, subject, &used, progress)?,
+            held_out: open.read_held_out(limit, &used, progress)?,
+            reading: open.reading(),
             repair,
             guard,
         };
+        sets.check_labels(subject, &arguments.source)?;
         sets.fit(arguments.max_memory)?;
         Ok(sets)
+    }
+
+    /// Stops where the labels of clean inputs are not those that the network means.
+    fn check_labels(&self, subject: &Subject, arguments: &SourceArguments) -> Result<()> {
+        let clean = self.guard.iter().chain(&self.held_out.clean);
+        clean
+            .into_iter()
+            .try_for_each(|set| doubts::check(set, subject, arguments))
     }
 
     fn fit(&self, limit: usize) -> Result<()> {
@@ -108,28 +129,6 @@ impl Sets {
 }
 
 impl HeldOut {
-    /// Reads clean and similar inputs, where there are files of them: at most `limit` each, less those of
-    /// `used` sets and of each other.
-    pub(crate) fn read(
-        [clean, similar]: [Option<&Path>; 2],
-        limit: usize,
-        subject: &Subject,
-        used: &[&PointSet],
-        progress: &Progress,
-    ) -> Result<Self> {
-        let read = |path: &Path, what: &'static str, others: &[&PointSet]| {
-            PointSet::read_selection(path, limit, what, subject, others, progress)
-        };
-        let clean = clean
-            .map(|path| read(path, "clean inputs", used))
-            .transpose()?;
-        let others: Vec<&PointSet> = used.iter().copied().chain(&clean).collect();
-        let similar = similar
-            .map(|path| read(path, "similar inputs", &others))
-            .transpose()?;
-        Ok(Self { clean, similar })
-    }
-
     /// Those that there are, under the names of their flags.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &PointSet)> {
         let sets = [("clean", &self.clean), ("similar", &self.similar)];
@@ -148,41 +147,6 @@ impl Contradiction {
 }
 
 impl PointSet {
-    /// Reads the set to repair and chooses its points.
-    pub(crate) fn read_repair(
-        arguments: &SourceArguments,
-        subject: &Subject,
-        progress: &Progress,
-    ) -> Result<Self> {
-        // Only where the choice needs the answers of the network are all inputs read.
-        let first = arguments.limit.map(|limit| limit as usize);
-        let first = first.filter(|_| !arguments.only_wrong && arguments.seed.is_none());
-        let first = first.map(Limit::First);
-        let pool = Self::read(&arguments.repair, subject, first, "repair set")?;
-        let repair = pool.chosen(arguments)?;
-        progress.say(&repair.describe("repair set"));
-        Ok(repair)
-    }
-
-    /// Reads at most `limit` inputs of a guard set, less those that are repaired.
-    pub(crate) fn read_guard(
-        path: &Path,
-        limit: usize,
-        subject: &Subject,
-        repair: &Self,
-        progress: &Progress,
-    ) -> Result<Self> {
-        let mut guard = Self::read(path, subject, Some(Limit::Spread(limit)), "guard set")?;
-        let shared = guard.leave_out(repair)?;
-        progress.say(&guard.describe("guard set"));
-        if shared > 0 {
-            progress.say(&format!(
-                "guard set: {shared} inputs are repair points and left out"
-            ));
-        }
-        Ok(guard)
-    }
-
     /// What must hold: a network classifies every point as its label, with the margin.
     pub(crate) fn specification(
         &self,
@@ -200,7 +164,7 @@ impl PointSet {
         Contradiction {
             outcome: Verdict::Infeasible,
             reason: format!("one input has the labels {first} and {second}: drop one of them"),
-            conflict: Vec::from(pair.map(|point| self.set.names[point].clone())),
+            conflict: Vec::from(pair.map(|point| self.set.names.name(point))),
         }
     }
 
@@ -234,9 +198,9 @@ impl PointSet {
             };
             format!(
                 "{} (label {}) and {} (label {}) {how}",
-                points.names[pair.first],
+                points.names.name(pair.first),
                 label(pair.first),
-                points.names[pair.second],
+                points.names.name(pair.second),
                 label(pair.second),
             )
         };
@@ -247,28 +211,21 @@ impl PointSet {
         lines
     }
 
-    fn read(
-        given: &Path,
-        subject: &Subject,
-        limit: Option<Limit>,
-        what: &'static str,
-    ) -> Result<Self> {
-        let (path, labels) = images_and_labels(given);
-        let name = || format!("{what} {}", given.display());
-        let set = subject
-            .reader(limit)
-            .read(&path, labels.as_deref())
-            .map_err(prepare(name))?;
+    /// Examples that were read, and what the network answers.
+    pub(super) fn new(path: &Path, set: LabelledSet, subject: &Subject) -> Result<Self> {
         let Dataset { inputs, shape, .. } = &set.dataset;
+        let name = || path.display().to_string();
         Ok(Self {
             before: repair::classify(&subject.network, inputs, shape).map_err(prepare(name))?,
-            path: given.to_owned(),
+            path: path.to_owned(),
+            read: set.dataset.len(),
+            passed_over: set.passed_over.clone(),
             set,
         })
     }
 
     /// The points that the flags ask for, in the order of the file.
-    fn chosen(self, arguments: &SourceArguments) -> Result<Self> {
+    pub(super) fn chosen(self, arguments: &SourceArguments) -> Result<Self> {
         let right = |i: usize| self.before[i] == self.set.dataset.labels[i];
         let mut positions: Vec<usize> = (0..self.before.len())
             .filter(|&i| !(arguments.only_wrong && right(i)))
@@ -293,31 +250,8 @@ impl PointSet {
         self.keep(&positions)
     }
 
-    /// Reads at most `limit` inputs of a set on which repairs are compared, less those of other sets.
-    fn read_selection(
-        path: &Path,
-        limit: usize,
-        what: &'static str,
-        subject: &Subject,
-        others: &[&Self],
-        progress: &Progress,
-    ) -> Result<Self> {
-        let mut set = Self::read(path, subject, Some(Limit::Spread(limit)), what)?;
-        let mut shared = 0;
-        for other in others {
-            shared += set.leave_out(other)?;
-        }
-        progress.say(&set.describe(what));
-        if shared > 0 {
-            progress.say(&format!(
-                "{what}: {shared} inputs are in other sets and left out"
-            ));
-        }
-        Ok(set)
-    }
-
     /// Takes out the inputs that `other` holds, and says how many they were.
-    fn leave_out(&mut self, other: &Self) -> Result<usize> {
+    pub(super) fn leave_out(&mut self, other: &Self) -> Result<usize> {
         let others: HashSet<Vec<u32>> = keys(&other.set.dataset).collect();
         let positions: Vec<usize> = keys(&self.set.dataset)
             .enumerate()
@@ -339,42 +273,49 @@ impl PointSet {
         Ok(shared)
     }
 
-    fn keep(&self, positions: &[usize]) -> Result<Self> {
+    pub(super) fn keep(&self, positions: &[usize]) -> Result<Self> {
         let what = || self.path.display().to_string();
         Ok(Self {
             path: self.path.clone(),
             set: self.set.subset(positions).map_err(prepare(what))?,
             before: positions.iter().map(|&i| self.before[i]).collect(),
+            read: self.read,
+            passed_over: self.passed_over.clone(),
         })
     }
 
-    /// How many of the examples the network gets wrong, given what it answers.
-    pub(crate) fn wrong(&self, answers: &[usize]) -> usize {
-        let labels = &self.set.dataset.labels;
-        answers.iter().zip(labels).filter(|(a, b)| a != b).count()
+    /// Examples with a label.
+    pub(crate) fn labelled(&self) -> usize {
+        let set = &self.set.dataset;
+        (0..set.len()).filter(|&i| set.is_labelled(i)).count()
     }
 
-    fn describe(&self, what: &str) -> String {
+    /// How many of the examples with a label the network gets wrong, given what it answers.
+    pub(crate) fn wrong(&self, answers: &[usize]) -> usize {
+        let set = &self.set.dataset;
+        let wrong = |i: usize| set.is_labelled(i) && answers[i] != set.labels[i];
+        (0..set.len().min(answers.len()))
+            .filter(|&i| wrong(i))
+            .count()
+    }
+
+    /// The examples, and how they were chosen.
+    pub(super) fn describe(&self, what: &str) -> String {
+        let (count, available) = (self.before.len(), self.set.available);
+        let read = match self.read {
+            read if read == available || read == count => String::new(),
+            read => format!(", {read} of them read"),
+        };
+        let unlabelled = match count - self.labelled() {
+            0 => String::new(),
+            unlabelled => format!(", {unlabelled} without a label"),
+        };
         format!(
-            "{what}: {} of {} inputs of {}, shape {:?}, {} wrong before",
-            self.before.len(),
-            self.set.available,
+            "{what}: {count} of {available} inputs of {}{read}, shape {:?}, {} wrong before{unlabelled}",
             self.path.display(),
             self.set.dataset.shape,
             self.wrong(&self.before),
         )
-    }
-}
-
-/// A path, or for IDX files `IMAGES,LABELS` when there is no file of that name.
-fn images_and_labels(given: &Path) -> (PathBuf, Option<PathBuf>) {
-    let parts = given
-        .to_str()
-        .filter(|_| !given.exists())
-        .and_then(|text| text.split_once(','));
-    match parts {
-        Some((images, labels)) => (images.into(), Some(labels.into())),
-        None => (given.to_owned(), None),
     }
 }
 

@@ -3,16 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use data::image::{config, presets};
-use data::labelled::{Intake, Limit, Reader};
-use data::{Preprocessing, Tokenizer};
+use data::labelled::Intake;
+use network::AnswerRule;
 use network::{DeviceChoice, Layer, Model, Network, Precision};
 
-use super::arguments::{PREPROCESSINGS, SourceArguments};
+use super::arguments::SourceArguments;
+use super::intake::{self, Resolved};
 use crate::error::{ExperimentError, Result, prepare};
-
-/// Classes of the checkpoints whose architecture alone tells their preprocessing.
-const IMAGENET_CLASSES: usize = 1000;
 
 /// A loaded network.
 pub(crate) struct Subject {
@@ -24,6 +21,10 @@ pub(crate) struct Subject {
     architecture: &'static str,
     pub(crate) device: DeviceChoice,
     intake: Intake,
+    /// That of guard and clean sets, where it is another one.
+    clean_intake: Option<Intake>,
+    /// A sentence that says how inputs are made.
+    inputs: String,
     class_names: Vec<String>,
 }
 
@@ -34,10 +35,10 @@ impl Subject {
         arguments: &SourceArguments,
         layers: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self> {
-        let path = &arguments.network;
+        let path = &arguments.model.network;
         let what = || format!("network {}", path.display());
-        let checkpoint = Model::open(path).map_err(prepare(what))?;
-        let architecture = checkpoint.architecture();
+        let model = arguments.model.open()?;
+        let architecture = model.architecture();
         let device = arguments.device.resolve();
         let precision = arguments.dtype.unwrap_or(match architecture {
             "mlp" => device.default_precision(),
@@ -46,18 +47,25 @@ impl Subject {
         let opened = device
             .open()
             .map_err(prepare(|| format!("device {device}")))?;
-        let network = Network::load(&checkpoint, &opened, precision).map_err(prepare(what))?;
+        let network = Network::load(&model, &opened, precision).map_err(prepare(what))?;
+        let Resolved { intake, sentence } =
+            intake::resolve(&model, path, arguments.preprocessing.as_deref())?;
+        let clean = arguments.guard_preprocessing.as_deref();
+        let clean = clean.map(|name| intake::resolve(&model, path, Some(name)));
+        let clean_intake = clean.transpose()?.map(|resolved| resolved.intake);
         Ok(Self {
             path: path.clone(),
             layers: layers
                 .into_iter()
                 .map(|name| layer(&network, path, name.trim()))
                 .collect::<Result<_>>()?,
-            intake: intake(arguments, architecture, &checkpoint, &network)?,
-            class_names: checkpoint.class_names().to_vec(),
+            intake,
+            clean_intake,
+            inputs: sentence,
+            class_names: model.class_names().to_vec(),
             architecture,
             device,
-            checkpoint,
+            checkpoint: model,
             network,
         })
     }
@@ -77,13 +85,29 @@ impl Subject {
         names.join(", ")
     }
 
-    /// A reader of sets for this network.
-    pub(crate) fn reader(&self, limit: Option<Limit>) -> Reader<'_> {
-        Reader {
-            intake: &self.intake,
-            classes: self.network.classes(),
-            class_names: &self.class_names,
-            limit,
+    /// How inputs are made.
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// How inputs of guard and clean sets are made.
+    pub(crate) fn clean_intake(&self) -> &Intake {
+        self.clean_intake.as_ref().unwrap_or(&self.intake)
+    }
+
+    /// The names of what a label may be; none unless all have one.
+    pub(crate) fn class_names(&self) -> &[String] {
+        match self.class_names.len() {
+            names if names == self.labels() => &self.class_names,
+            _ => &[],
+        }
+    }
+
+    /// Number of labels: of answers, or of outputs where an answer is a number of labels at once.
+    pub(crate) fn labels(&self) -> usize {
+        match self.checkpoint.answer() {
+            AnswerRule::EachAbove(_) => self.checkpoint.output_graph().classes(),
+            _ => self.network.classes(),
         }
     }
 
@@ -92,10 +116,25 @@ impl Subject {
         matches!(self.intake, Intake::Tokens(_))
     }
 
-    /// The name of a class, or its number.
+    /// What was read and assumed of the network, a sentence each.
+    pub(crate) fn reading(&self) -> Vec<String> {
+        let notes = self.checkpoint.notes().iter().map(ToString::to_string);
+        notes.chain([self.inputs.clone()]).collect()
+    }
+
+    /// The name of an answer, or its number; of several labels all their names.
     pub(crate) fn class(&self, class: usize) -> String {
-        let name = self.class_names.get(class).cloned();
-        name.unwrap_or_else(|| class.to_string())
+        let name = |class: usize| {
+            let name = self.class_names().get(class).cloned();
+            name.unwrap_or_else(|| class.to_string())
+        };
+        match self.checkpoint.answer() {
+            AnswerRule::EachAbove(_) => {
+                let labels = (0..self.labels()).filter(|label| class >> label & 1 == 1);
+                format!("{{{}}}", labels.map(name).collect::<Vec<_>>().join(", "))
+            }
+            _ => name(class),
+        }
     }
 }
 
@@ -110,7 +149,10 @@ impl fmt::Display for Subject {
             self.network.classes(),
             self.device,
             self.network.precision(),
-        )
+        )?;
+        self.reading()
+            .iter()
+            .try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
 
@@ -137,81 +179,4 @@ fn named<'a>(layers: &'a [Layer], name: &str) -> Option<&'a Layer> {
     let mut ending = layers.iter().filter(ends);
     let only = ending.next().filter(|_| ending.next().is_none());
     exact.or(only)
-}
-
-/// What a network takes, from its architecture and the files beside its weights.
-fn intake(
-    arguments: &SourceArguments,
-    architecture: &str,
-    checkpoint: &Model,
-    network: &Network,
-) -> Result<Intake> {
-    let named = arguments.preprocessing.as_deref();
-    let folder = folder_of(&arguments.network);
-    match architecture {
-        "distilbert" | "mlp" if named.is_some() => Err(ExperimentError::Usage {
-            problem: format!("--preprocessing: a network of kind {architecture} takes no pictures"),
-        }),
-        "distilbert" => {
-            let what = || format!("tokenizer in {}", folder.display());
-            let tokenizer = Tokenizer::load(&folder).map_err(prepare(what))?;
-            Ok(Intake::Tokens(Box::new(tokenizer)))
-        }
-        "mlp" => Ok(Intake::Vector {
-            features: network.graph().input_shape().iter().product(),
-        }),
-        _ => {
-            let preset = PREPROCESSINGS.iter().find(|(name, _)| Some(*name) == named);
-            match preset {
-                Some((_, preset)) => Ok(Intake::Images(preset())),
-                None => {
-                    preprocessing(architecture, checkpoint, network, &folder).map(Intake::Images)
-                }
-            }
-        }
-    }
-}
-
-/// The preprocessing that lies beside the weights, else that of the architecture's published checkpoint.
-fn preprocessing(
-    architecture: &str,
-    checkpoint: &Model,
-    network: &Network,
-    folder: &Path,
-) -> Result<Preprocessing> {
-    let transformers = folder.join("preprocessor_config.json");
-    let timm = folder.join("config.json");
-    let what = || format!("preprocessing in {}", folder.display());
-    if transformers.is_file() {
-        return config::read_transformers(&transformers).map_err(prepare(what));
-    }
-    let is_timm = |config: &serde_json::Value| config.get("pretrained_cfg").is_some();
-    if timm.is_file() && checkpoint.config().is_some_and(is_timm) {
-        return config::read_timm(&timm).map_err(prepare(what));
-    }
-    let published = network.classes() == IMAGENET_CLASSES;
-    match architecture {
-        "squeezenet" => Ok(presets::squeezenet()),
-        "mobilevit" if published && checkpoint.shape("stem.conv.weight").is_ok() => {
-            Ok(presets::mobilevit_xxs_timm())
-        }
-        "mobilevit" if published => Ok(presets::mobilevit_transformers()),
-        _ => Err(ExperimentError::Usage {
-            problem: format!(
-                "no file beside the weights says how pictures become inputs: name it with --preprocessing, one of {}",
-                PREPROCESSINGS.map(|(name, _)| name).join(", ")
-            ),
-        }),
-    }
-}
-
-/// The folder of a network's files.
-fn folder_of(network: &Path) -> PathBuf {
-    if network.is_dir() {
-        return network.to_owned();
-    }
-    match network.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }

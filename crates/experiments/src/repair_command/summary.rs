@@ -38,6 +38,8 @@ impl Verdict {
 pub(super) struct Compared {
     inputs: usize,
     unchanged: usize,
+    /// Inputs with a label, which can be wrong.
+    labelled: usize,
     wrong_before: usize,
     wrong_after: usize,
 }
@@ -48,29 +50,37 @@ impl Compared {
         Self {
             inputs: after.len(),
             unchanged,
+            labelled: set.labelled(),
             wrong_before: set.wrong(&set.before),
             wrong_after: set.wrong(after),
         }
     }
 
-    fn percent(&self, count: usize) -> f64 {
-        100.0 * count as f64 / self.inputs.max(1) as f64
+    /// Share of the right answers among the inputs with a label, in percent.
+    fn accuracy(&self, wrong: usize) -> f64 {
+        100.0 * (self.labelled - wrong) as f64 / self.labelled.max(1) as f64
     }
 
     /// Accuracy gained, in points.
     fn gained(&self) -> f64 {
         let gained = self.wrong_before as f64 - self.wrong_after as f64;
-        100.0 * gained / self.inputs.max(1) as f64
+        100.0 * gained / self.labelled.max(1) as f64
     }
 
     fn line(&self, what: &str) -> String {
+        let accuracy = match self.labelled {
+            0 => "no labels".to_owned(),
+            _ => format!(
+                "accuracy {:.2} % before, {:.2} % after",
+                self.accuracy(self.wrong_before),
+                self.accuracy(self.wrong_after)
+            ),
+        };
         format!(
-            "{what}: {} of {} predictions unchanged ({:.2} %); accuracy {:.2} % before, {:.2} % after",
+            "{what}: {} of {} predictions unchanged ({:.2} %); {accuracy}",
             self.unchanged,
             self.inputs,
-            self.percent(self.unchanged),
-            self.percent(self.inputs - self.wrong_before),
-            self.percent(self.inputs - self.wrong_after),
+            100.0 * self.unchanged as f64 / self.inputs.max(1) as f64,
         )
     }
 }
@@ -188,7 +198,7 @@ impl Summary<'_> {
         let points = &sets.repair.set;
         let names = |indices: &[usize]| -> Vec<String> {
             let protected = |i: usize| format!("guard set [{}]", i - points.names.len());
-            let name = |&i: &usize| points.names.get(i).cloned().unwrap_or_else(|| protected(i));
+            let name = |&i: &usize| points.names.get(i).unwrap_or_else(|| protected(i));
             indices.iter().map(name).collect()
         };
         let layer = &subject.layer_names();
@@ -265,7 +275,7 @@ impl Summary<'_> {
         lines.push(work(report, self.seconds));
         if let Some(repair) = repair.filter(|_| verdict == Verdict::Repaired) {
             let own = &repair.prices[..points.names.len().min(repair.prices.len())];
-            lines.push(attributed::prices(own, &points.names));
+            lines.push(attributed::prices(own, &points.names.to_vec()));
         }
 
         Draft {
@@ -361,7 +371,7 @@ impl Summary<'_> {
         let after = self.evidence.map(|evidence| &evidence.after);
         (0..before.len())
             .map(|i| Point {
-                name: set.names[i].clone(),
+                name: set.names.name(i),
                 label: set.dataset.labels[i],
                 before: before[i],
                 after: after.map(|after| after[i]),

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use network::{Model, Network};
+use network::{Format, Model, Network};
 use repair::{RepairSet, Verification};
 use serde::Serialize;
 
-use crate::error::{Result, prepare};
+use crate::error::{ExperimentError, Result, prepare};
 
 /// A network read back from its file.
 pub(crate) struct Written {
@@ -59,6 +59,35 @@ impl SelfCheck {
             0 => margins,
             count => format!("{margins}, {} of {count} protected inputs kept", self.kept),
         }
+    }
+}
+
+/// Refuses a name whose ending says another format than the file will have.
+///
+/// # Errors
+/// [`ExperimentError::Usage`].
+pub(crate) fn check_name(out: &Path, model: &Model, asked: Option<&str>) -> Result<()> {
+    let usage = |problem: String| Err(ExperimentError::Usage { problem });
+    let (format, other) = match model.format() {
+        Format::Onnx => ("onnx", "safetensors"),
+        Format::Safetensors => ("safetensors", "onnx"),
+    };
+    if let Some(asked) = asked.filter(|asked| *asked != format) {
+        let origin = model.origin();
+        return usage(format!(
+            "--format {asked}: a repair of `{origin}` is written as {format}"
+        ));
+    }
+    match out.extension().and_then(|ending| ending.to_str()) {
+        Some(ending) if ending.eq_ignore_ascii_case(other) => usage(format!(
+            "--out {}: the repaired network is a {format} file, which is not to be called .{other}",
+            out.display()
+        )),
+        Some(ending) if !ending.eq_ignore_ascii_case(format) && asked.is_none() => usage(format!(
+            "--out {}: expected a name that ends in .{format}, or --format {format}",
+            out.display()
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -161,7 +161,11 @@ fn what_cannot_be_analysed_is_refused_with_its_reason() {
         (&["--report", &nowhere], 2, "no such folder"),
         (&["--guard", "nowhere.gz"], 1, "nowhere.gz"),
         (&["--margin", "nan"], 2, "expected a finite number >= 0"),
-        (&["--preprocessing", "unit"], 2, "takes no pictures"),
+        (
+            &["--preprocessing", "unit"],
+            2,
+            "takes numbers, no pictures",
+        ),
     ] {
         let (_, said) = expect(&analyze(&[&set[..], more].concat()), code);
         assert!(unframed(&said).contains(&unframed(reason)), "{said}");

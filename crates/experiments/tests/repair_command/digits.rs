@@ -494,7 +494,7 @@ fn bad_usage_exits_with_2_and_says_what_is_expected() {
         (with_out(&out, &["--preprocessing", "x"]), "squeezenet"),
         (
             with_out(&out, &["--objective", "l2", "--preprocessing", "unit"]),
-            "a network of kind mlp takes no pictures",
+            "the network takes numbers, no pictures",
         ),
         (
             with_out(
@@ -569,7 +569,7 @@ fn an_error_while_running_exits_with_1_and_names_the_file() {
         "{problem}"
     );
     let label = folder.batch("label", &[([1.0, 1.0], 2)]);
-    let (_, problem) = expect(&run(&label), 1);
+    let (_, problem) = expect(&run(&label), 2);
     assert!(
         unframed(&problem).contains("expectedaclassbelow2,got2"),
         "{problem}"

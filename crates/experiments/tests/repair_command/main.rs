@@ -8,7 +8,7 @@ mod rank;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use network::{Activation, Dtype, Model, StoredTensor, mlp};
+use network::{Activation, Checkpoint, Dtype, StoredTensor, mlp};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

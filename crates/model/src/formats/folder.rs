@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use super::{StoredTensor, config, malformed, of_pytorch, pytorch, read, read_shard};
+use super::{Opened, StoredTensor, config, malformed, of_pytorch, pytorch, read, read_shard};
 use crate::{Checkpoint, ModelError};
 
 /// Names that the hub's conventions give to weights, in order of preference.
@@ -21,12 +21,16 @@ const INDEX: &str = ".index.json";
 const EXTENSIONS: [&str; 6] = ["safetensors", "bin", "pt", "pth", "onnx", "nnet"];
 
 /// Reads the weights of `folder`.
-pub(crate) fn open_folder(folder: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
+pub(crate) fn open_folder(
+    folder: &Path,
+    key: Option<&str>,
+    tokens: Option<usize>,
+) -> Result<Opened, ModelError> {
     let path = weights_of(folder)?;
     if !path.display().to_string().ends_with(INDEX) {
-        return read(&path, key);
+        return read(&path, key, tokens);
     }
-    let checkpoint = read_shards(&path)?;
+    let checkpoint = Opened::Tensors(read_shards(&path)?);
     let config = folder.join("config.json");
     Ok(if config.is_file() {
         checkpoint.with_config(config::read(&config)?)

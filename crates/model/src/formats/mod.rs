@@ -11,6 +11,7 @@ mod stranger;
 mod tidy;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -36,22 +37,76 @@ pub struct StoredTensor {
     pub bytes: Vec<u8>,
 }
 
-/// A file or a folder, with the configuration beside it; `key` chooses among the state dicts of a
-/// PyTorch file.
-pub(crate) fn read(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
-    if path.is_dir() {
-        return open_folder(path, key);
+/// What a file holds: tensors, or tensors and the graph that reads them.
+pub(crate) enum Opened {
+    /// Named tensors.
+    Tensors(Checkpoint),
+    /// A graph.
+    Onnx(Box<onnx::Read>),
+}
+
+impl Opened {
+    /// The tensors.
+    pub(crate) fn into_checkpoint(self) -> Checkpoint {
+        match self {
+            Self::Tensors(checkpoint) => checkpoint,
+            Self::Onnx(read) => read.checkpoint,
+        }
     }
-    let checkpoint = read_file(path, key)?;
+
+    /// The same with a configuration, as if it lay beside the file.
+    pub(crate) fn with_config(self, config: serde_json::Value) -> Self {
+        match self {
+            Self::Tensors(checkpoint) => Self::Tensors(checkpoint.with_config(config)),
+            Self::Onnx(read) => {
+                let checkpoint = read.checkpoint.with_config(config);
+                Self::Onnx(Box::new(onnx::Read {
+                    checkpoint,
+                    ..*read
+                }))
+            }
+        }
+    }
+}
+
+/// A file or a folder, with the configuration beside it; `key` chooses among the state dicts of a
+/// PyTorch file, `tokens` is the length of texts for graphs that leave it open.
+pub(crate) fn read(
+    path: &Path,
+    key: Option<&str>,
+    tokens: Option<usize>,
+) -> Result<Opened, ModelError> {
+    if path.is_dir() {
+        return open_folder(path, key, tokens);
+    }
+    let opened = read_opened(path, key, tokens)?;
     Ok(match config::beside(path)? {
-        Some(config) => checkpoint.with_config(config),
-        None => checkpoint,
+        Some(config) => opened.with_config(config),
+        None => opened,
     })
 }
 
-/// A file without its configuration.
-fn read_file(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
+/// The graph of a file, or its tensors, without its configuration.
+fn read_opened(
+    path: &Path,
+    key: Option<&str>,
+    tokens: Option<usize>,
+) -> Result<Opened, ModelError> {
     let bytes = read_bytes(path)?;
+    if Format::of(&bytes) == Some(Format::Onnx) && key.is_none() {
+        let read = onnx::read_at(bytes, path, tokens)?;
+        return Ok(Opened::Onnx(Box::new(read)));
+    }
+    of_bytes(bytes, path, key).map(Opened::Tensors)
+}
+
+/// The tensors of a file without its configuration.
+fn read_file(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
+    of_bytes(read_bytes(path)?, path, key)
+}
+
+/// The tensors in the bytes of the file at `path`.
+fn of_bytes(bytes: Vec<u8>, path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
     let origin = path.display().to_string();
     let format = Format::of(&bytes);
     if let Some(key) = key
@@ -72,7 +127,7 @@ fn read_file(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
             let order = names.collect();
             of_pytorch(contents, order, &origin)
         }
-        Some(Format::Onnx) => converted(onnx::tensors(&bytes, path)?, BTreeMap::new(), &origin),
+        Some(Format::Onnx) => Ok(onnx::read_at(bytes, path, None)?.checkpoint),
         Some(Format::Nnet) => {
             let nnet = nnet::read(&bytes, &origin)?;
             let checkpoint = converted(nnet.tensors, nnet.metadata, &origin)?;
@@ -160,6 +215,28 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Writes a file through a temporary one beside it, so that `path` holds all of it or what it held
+/// before.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let io = |source| ModelError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; a network is as readable as any other file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.tempfile_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
 }
 
 /// A checkpoint of tensors that were read from another format: widest elements first, so that

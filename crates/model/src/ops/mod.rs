@@ -189,6 +189,16 @@ impl Op {
         }
     }
 
+    /// Whether the outputs are, around any sources, made of affine pieces.
+    pub fn is_piecewise_linear(&self) -> bool {
+        match self {
+            Self::Activation(Activation::Hardswish) => false,
+            Self::Activation(activation) => activation.has_linear_pieces(),
+            Self::MaxPool(_) => true,
+            op => op.is_affine(),
+        }
+    }
+
     /// Whether each channel of an image, or each feature, depends on that of the source alone.
     pub fn is_channelwise(&self) -> bool {
         matches!(

@@ -4,6 +4,5 @@
 mod common;
 mod folders;
 mod hostile;
-mod onnx;
 
 use common::{assert_refused, assert_same_tensors, read, reference};

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use data::split::sample;
-use network::NetworkError;
+use network::ModelError;
 
 use super::{
     Baseline, BaselineOutcome, BaselineRepair, BaselineStop, BaselineTask, Measured, Predictor,

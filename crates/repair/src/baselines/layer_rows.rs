@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use network::{Cut, Layer, Mode, NetworkError, Pattern, Precision, Target, Value};
+use network::{Cut, Layer, Mode, ModelError, NetworkError, Pattern, Precision, Target, Value};
 use optim::error::BoxError;
 use optim::lp::Clarabel;
 use optim::{

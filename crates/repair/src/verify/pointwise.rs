@@ -195,9 +195,13 @@ mod tests {
         let scores = Value::new(&[2, 2, 2], (1..=8).map(f64::from).collect());
         let mask = Value::new(&[1, 1, 2], vec![0.0, -100.0]);
         let expected = [1.0, -98.0, 3.0, -96.0, 5.0, -94.0, 7.0, -92.0];
-        assert_eq!(add(scores.clone(), &mask, "sum").unwrap().numbers, expected);
-        assert_eq!(add(mask, &scores, "sum").unwrap().numbers, expected);
-        let error = add(scores, &Value::new(&[2, 2, 3], vec![0.0; 12]), "sum").unwrap_err();
+        let sum = |a: f64, b: f64| a + b;
+        let both = pairwise(scores.clone(), &mask, sum, "sum").unwrap();
+        assert_eq!(both.numbers, expected);
+        let swapped = pairwise(mask, &scores, sum, "sum").unwrap();
+        assert_eq!(swapped.numbers, expected);
+        let other = Value::new(&[2, 2, 3], vec![0.0; 12]);
+        let error = pairwise(scores, &other, sum, "sum").unwrap_err();
         assert!(
             error
                 .to_string()

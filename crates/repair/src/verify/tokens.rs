@@ -126,7 +126,7 @@ fn swap_middle_axes(numbers: &[f64], [a, b, width]: [usize; 3]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::norm::softmax;
-    use super::super::pointwise::add;
+    use super::super::pointwise::pairwise;
     use super::*;
 
     fn table(key: Key) -> Embedding {
@@ -166,7 +166,11 @@ mod tests {
         let scores = Value::new(&[1, 1, 3], vec![0.0, 50.0, 3.0f64.ln()]);
         let x = Value::new(&[2, 3], vec![5.0, 6.0, 7.0, 1.0, 0.0, 1.0]);
         let mask = token_mask(&x, "mask").unwrap();
-        let shares = softmax(add(scores, &mask, "masked").unwrap(), "softmax").unwrap();
+        let shares = softmax(
+            pairwise(scores, &mask, |a, b| a + b, "masked").unwrap(),
+            "softmax",
+        )
+        .unwrap();
         assert_eq!(shares.numbers[1], 0.0);
         for (got, expected) in [(shares.numbers[0], 0.25), (shares.numbers[2], 0.75)] {
             assert!((got - expected).abs() < 1e-15, "{got} {expected}");

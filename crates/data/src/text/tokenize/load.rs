@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tokenizers::PostProcessor;
 use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::{NormalizedString, Normalizer, PostProcessor};
 
 use super::{Tokenizer, encode, invalid};
 use crate::DataError;
@@ -40,12 +41,16 @@ impl Tokenizer {
     /// The tokenizer of a checkpoint folder: from `tokenizer.json`, else from `vocab.txt` with the
     /// casing of `tokenizer_config.json`.
     ///
+    /// Without a statement of the casing words become lower case, unless the vocabulary has words with
+    /// upper-case letters.
+    ///
     /// Positions are `max_position_embeddings` of `config.json`, or `model_max_length` of
     /// `tokenizer_config.json` where that is less or the only one.
     ///
     /// # Errors
     /// [`DataError::Io`] for a missing file, [`DataError::TokenizerFile`] for one that is not JSON, and
-    /// [`DataError::Tokenizer`] when no file states the positions, when a token id is not below
+    /// [`DataError::Tokenizer`] when no file states the positions or the casing of a vocabulary with upper
+    /// case, when a token id is not below
     /// `vocab_size` of `config.json`, and as for [`Tokenizer::from_json`].
     pub fn load(folder: &Path) -> Result<Self, DataError> {
         let config = Settings::read(folder.join("config.json"))?;
@@ -63,8 +68,14 @@ impl Tokenizer {
         let tokenizer = if file.exists() {
             Self::from_json(&file, positions)?
         } else {
-            let casing = tokenizer_config.casing()?;
-            Self::from_vocab(&folder.join("vocab.txt"), casing, positions)?
+            let vocabulary = folder.join("vocab.txt");
+            let stated = tokenizer_config.flag("do_lower_case")?.is_some();
+            if !stated && has_upper_case(&String::from_utf8_lossy(&read(&vocabulary)?)) {
+                let expected = "true or false in tokenizer_config.json, since the vocabulary has words with \
+                                upper-case letters";
+                return Err(invalid(&vocabulary, "do_lower_case", expected, "neither"));
+            }
+            Self::from_vocab(&vocabulary, tokenizer_config.casing()?, positions)?
         };
         if let Some(size) = config.number("vocab_size")?
             && tokenizer.vocabulary_len() > size
@@ -180,15 +191,36 @@ impl Tokenizer {
             })?;
         expect_layout(path, &inner, &[cls, sep], None)?;
         expect_layout(path, &inner, &[cls, sep, sep], Some(""))?;
+        // What the tokenizer itself makes of an upper-case letter.
+        let lower_case = inner
+            .get_normalizer()
+            .is_some_and(|normalizer| lowers(normalizer));
         let tokenizer = Self {
             inner,
             path: path.to_owned(),
             positions,
             pad,
             largest_id,
+            lower_case,
+            to_positions: false,
         };
         tokenizer.with_positions(positions)
     }
+}
+
+/// Whether a normalizer turns upper case into lower case.
+fn lowers(normalizer: &NormalizerWrapper) -> bool {
+    let mut text = NormalizedString::from("A");
+    normalizer.normalize(&mut text).is_ok() && text.get() == "a"
+}
+
+/// Whether a vocabulary tells upper case from lower case: it has words with upper-case letters, special
+/// tokens in brackets aside.
+fn has_upper_case(vocabulary: &str) -> bool {
+    let words = vocabulary.lines().filter(|word| !word.starts_with('['));
+    words
+        .into_iter()
+        .any(|word| word.chars().any(char::is_uppercase))
 }
 
 /// Refuses another model before the parser does, whose message would list every kind it knows.

@@ -406,26 +406,34 @@ fn a_folder_states_positions_casing_and_the_size_of_the_vocabulary() {
         }
         Tokenizer::load(folder.path())
     };
-    let positions =
-        |config, tokenizer_config| load(config, tokenizer_config).map(|t| t.positions());
+    let positions = |config: &str, tokenizer_config: &str| {
+        load(config, tokenizer_config).map(|t| t.positions())
+    };
     let config = r#"{"max_position_embeddings": 512, "vocab_size": 24}"#;
-    assert_eq!(positions(config, "{}").unwrap(), 512);
-    assert_eq!(
-        positions(config, r#"{"model_max_length": 128}"#).unwrap(),
-        128
-    );
-    assert_eq!(
-        positions(config, r#"{"model_max_length": 1e30}"#).unwrap(),
-        512
-    );
-    assert_eq!(positions("{}", r#"{"model_max_length": 64}"#).unwrap(), 64);
+    let lower = |length: &str| format!(r#"{{"do_lower_case": true{length}}}"#);
+    assert_eq!(positions(config, &lower("")).unwrap(), 512);
+    let short = lower(r#", "model_max_length": 128"#);
+    assert_eq!(positions(config, &short).unwrap(), 128);
+    let unlimited = lower(r#", "model_max_length": 1e30"#);
+    assert_eq!(positions(config, &unlimited).unwrap(), 512);
+    let alone = lower(r#", "model_max_length": 64"#);
+    assert_eq!(positions("{}", &alone).unwrap(), 64);
 
-    let uncased = load(config, "{}").unwrap();
+    // Whether `Dull` is to become `dull` nothing says.
+    let unsaid = load(config, "{}").unwrap_err().to_string();
+    assert!(
+        unsaid.contains("do_lower_case: expected true or false"),
+        "{unsaid}"
+    );
+
+    let uncased = load(config, &lower("")).unwrap();
+    assert!(uncased.lower_case());
     assert_eq!(
         spelled(&uncased, ("Good Dull", None)),
         "[CLS] good [UNK] [SEP]"
     );
     let cased = load(config, r#"{"do_lower_case": false}"#).unwrap();
+    assert!(!cased.lower_case());
     assert_eq!(
         spelled(&cased, ("Good Dull", None)),
         "[CLS] [UNK] Dull [SEP]"
@@ -449,12 +457,12 @@ fn a_folder_states_positions_casing_and_the_size_of_the_vocabulary() {
         ),
         (
             config,
-            r#"{"do_basic_tokenize": false}"#,
+            r#"{"do_lower_case": true, "do_basic_tokenize": false}"#,
             "do_basic_tokenize: expected true, got false",
         ),
         (
             r#"{"max_position_embeddings": 512, "vocab_size": 23}"#,
-            "{}",
+            r#"{"do_lower_case": true}"#,
             "vocab.txt: largest token id for the network's vocab_size: expected below 23, got 23",
         ),
         (

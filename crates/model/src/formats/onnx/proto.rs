@@ -72,12 +72,20 @@ pub struct GraphProto {
     pub output: Vec<ValueInfoProto>,
     /// Stored sparse tensors; only their presence is read, to refuse them.
     #[prost(message, repeated, tag = "15")]
-    pub sparse_initializer: Vec<SparseTensorProto>,
+    pub sparse_initializer: Vec<SparseInitializerProto>,
 }
 
-/// A sparse tensor, whose fields are not read.
+/// A stored sparse tensor, of which the name is read.
 #[derive(Clone, PartialEq, Message)]
-pub struct SparseTensorProto {}
+pub struct SparseInitializerProto {
+    /// The values that are not zero, under the tensor's name.
+    #[prost(message, optional, tag = "1")]
+    pub values: Option<TensorProto>,
+}
+
+/// A message whose presence alone is read.
+#[derive(Clone, PartialEq, Message)]
+pub struct UnreadProto {}
 
 /// An operator applied to named values.
 #[derive(Clone, PartialEq, Message)]
@@ -122,7 +130,7 @@ pub struct AttributeProto {
     pub t: Option<TensorProto>,
     /// A graph; only its presence is read.
     #[prost(message, optional, tag = "6")]
-    pub g: Option<SparseTensorProto>,
+    pub g: Option<UnreadProto>,
     /// Floats.
     #[prost(float, repeated, tag = "7")]
     pub floats: Vec<f32>,
@@ -146,6 +154,9 @@ pub struct TensorProto {
     /// Element type (`TensorProto.DataType`).
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Which part of a larger tensor it is; only its presence is read, to refuse it.
+    #[prost(message, optional, tag = "3")]
+    pub segment: Option<UnreadProto>,
     /// Elements of type float.
     #[prost(float, repeated, tag = "4")]
     pub float_data: Vec<f32>,
@@ -203,6 +214,9 @@ pub struct TypeProto {
     /// Element type and shape.
     #[prost(message, optional, tag = "1")]
     pub tensor_type: Option<TensorTypeProto>,
+    /// A sequence of values; only its presence is read, to refuse it.
+    #[prost(message, optional, tag = "4")]
+    pub sequence_type: Option<UnreadProto>,
 }
 
 /// The type of a dense tensor.

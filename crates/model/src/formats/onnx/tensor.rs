@@ -1,75 +1,19 @@
-//! The tensors of an ONNX file.
+//! The elements of a tensor message: raw, in the field of their type, or in a file beside the model.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use onnx_ir::TensorProto;
 use safetensors::Dtype;
 
-use crate::ModelError;
-use crate::formats::{StoredTensor, malformed};
+use super::proto::TensorProto;
+use super::values::Reason;
 
 /// `TensorProto.DataLocation.EXTERNAL`: the elements lie in a file beside the model.
 const EXTERNAL: i32 = 1;
 
-/// A tensor of the file at `path` under the name `name`.
-pub(super) fn stored(
-    tensor: &TensorProto,
-    name: &str,
-    path: &Path,
-) -> Result<StoredTensor, ModelError> {
-    let origin = path.display().to_string();
-    let refused = |reason: String| {
-        malformed(
-            "ONNX",
-            &origin,
-            format!("tensor `{}` {reason}", tensor.name),
-        )
-    };
-    let dtype = dtype(tensor.data_type).ok_or_else(|| ModelError::Dtype {
-        origin: origin.clone(),
-        tensor: tensor.name.clone(),
-        expected: "floats, integers or booleans of 8 to 64 bits",
-        got: format!("ONNX data type {}", tensor.data_type),
-    })?;
-    let shape = shape(tensor).ok_or_else(|| refused(format!("has the shape {:?}", tensor.dims)))?;
-    let length = shape
-        .iter()
-        .try_fold(dtype.bitsize() / 8, |bytes, &extent| {
-            bytes.checked_mul(extent)
-        });
-    let length =
-        length.ok_or_else(|| refused(format!("of shape {shape:?} is larger than memory")))?;
-    let bytes = if tensor.data_location.value() == EXTERNAL {
-        external(tensor, length, path).map_err(refused)?
-    } else if tensor.raw_data.is_empty() {
-        typed(tensor, dtype)
-    } else {
-        tensor.raw_data.to_vec()
-    };
-    if bytes.len() != length {
-        return Err(refused(format!(
-            "of shape {shape:?}: expected {length} bytes, got {}",
-            bytes.len()
-        )));
-    }
-    Ok(StoredTensor {
-        name: name.to_owned(),
-        dtype,
-        shape,
-        bytes,
-    })
-}
-
-/// Extents, `None` when one is negative.
-pub(super) fn shape(tensor: &TensorProto) -> Option<Vec<usize>> {
-    tensor
-        .dims
-        .iter()
-        .map(|&extent| usize::try_from(extent).ok())
-        .collect()
-}
+/// The most elements that a tensor may have: positions are 32-bit numbers.
+const MOST_ELEMENTS: usize = 1 << 31;
 
 /// The dtype of a `TensorProto.DataType`; complex, string and sub-byte types have none.
 pub(super) fn dtype(data_type: i32) -> Option<Dtype> {
@@ -91,6 +35,132 @@ pub(super) fn dtype(data_type: i32) -> Option<Dtype> {
     })
 }
 
+/// The format's name of an element type.
+pub(super) fn type_name(data_type: i32) -> String {
+    match data_type {
+        0 => "undefined".to_owned(),
+        1 => "float".to_owned(),
+        6 => "int32".to_owned(),
+        7 => "int64".to_owned(),
+        8 => "string".to_owned(),
+        9 => "bool".to_owned(),
+        10 => "float16".to_owned(),
+        11 => "double".to_owned(),
+        14 => "complex64".to_owned(),
+        15 => "complex128".to_owned(),
+        16 => "bfloat16".to_owned(),
+        17..=20 => format!("float8 ({data_type})"),
+        21..=23 => format!("four bits ({data_type})"),
+        other => other.to_string(),
+    }
+}
+
+/// The extents of a message that holds its elements in one place.
+pub(super) fn checked(tensor: &TensorProto, dtype: Dtype) -> Result<Vec<usize>, Reason> {
+    if tensor.segment.is_some() {
+        return Err("is a segment of a tensor, expected a whole one".to_owned());
+    }
+    let shape: Option<Vec<usize>> = tensor
+        .dims
+        .iter()
+        .map(|&extent| usize::try_from(extent).ok())
+        .collect();
+    let shape = shape.ok_or_else(|| format!("has the shape {:?}", tensor.dims))?;
+    length(dtype, &shape)?;
+    let extents = shape.iter().map(|&extent| extent.max(1));
+    let bound = extents.fold(1_usize, usize::saturating_mul);
+    if bound > MOST_ELEMENTS {
+        return Err(format!(
+            "of shape {shape:?} has more elements than are read"
+        ));
+    }
+    let typed = [
+        tensor.float_data.len(),
+        tensor.double_data.len(),
+        tensor.int32_data.len(),
+        tensor.int64_data.len(),
+        tensor.uint64_data.len(),
+    ];
+    let places = typed.iter().filter(|&&length| length > 0).count()
+        + usize::from(!tensor.raw_data.is_empty())
+        + usize::from(tensor.data_location == EXTERNAL);
+    if places > 1 {
+        return Err("holds its elements in more than one place".to_owned());
+    }
+    Ok(shape)
+}
+
+fn length(dtype: Dtype, shape: &[usize]) -> Result<usize, Reason> {
+    let bytes = shape
+        .iter()
+        .try_fold(dtype.bitsize() / 8, |bytes, &extent| {
+            bytes.checked_mul(extent)
+        });
+    bytes
+        .filter(|&bytes| bytes <= isize::MAX as usize)
+        .ok_or_else(|| format!("of shape {shape:?} is larger than memory"))
+}
+
+/// The file in which the elements lie.
+pub(super) fn location(tensor: &TensorProto) -> Option<&str> {
+    (tensor.data_location == EXTERNAL).then(|| entry(tensor, "location").unwrap_or_default())
+}
+
+fn entry<'a>(tensor: &'a TensorProto, key: &str) -> Option<&'a str> {
+    let mut entries = tensor.external_data.iter();
+    entries
+        .find(|entry| entry.key == key)
+        .map(|entry| entry.value.as_str())
+}
+
+/// Where in its file the elements begin.
+pub(super) fn offset(tensor: &TensorProto) -> Result<usize, Reason> {
+    entry(tensor, "offset").map_or(Ok(0), |text| {
+        text.parse()
+            .map_err(|_| format!("has the external offset `{text}`"))
+    })
+}
+
+/// Row-major little-endian elements.
+pub(super) fn bytes<'a>(
+    tensor: &'a TensorProto,
+    dtype: Dtype,
+    shape: &[usize],
+    files: &'a BTreeMap<String, Arc<Vec<u8>>>,
+) -> Result<Cow<'a, [u8]>, Reason> {
+    let length = length(dtype, shape)?;
+    let bytes: Cow<'a, [u8]> = if let Some(location) = location(tensor) {
+        let declared = entry(tensor, "length");
+        if declared.is_some_and(|declared| declared.parse() != Ok(length)) {
+            return Err(format!(
+                "of shape {shape:?} has other than {length} external bytes"
+            ));
+        }
+        let file = files.get(location).map(|file| file.as_slice());
+        let file = file.ok_or_else(|| format!("lies in `{location}`, which is not given"))?;
+        let start = offset(tensor)?;
+        let end = start.checked_add(length).filter(|&end| end <= file.len());
+        let end = end.ok_or_else(|| {
+            format!(
+                "of {length} bytes at {start} reaches beyond `{location}` of {} bytes",
+                file.len()
+            )
+        })?;
+        Cow::Borrowed(&file[start..end])
+    } else if tensor.raw_data.is_empty() {
+        Cow::Owned(typed(tensor, dtype))
+    } else {
+        Cow::Borrowed(&tensor.raw_data)
+    };
+    if bytes.len() != length {
+        return Err(format!(
+            "of shape {shape:?}: expected {length} bytes, got {}",
+            bytes.len()
+        ));
+    }
+    Ok(bytes)
+}
+
 /// The elements from the field of their type: narrow integers and halves are kept in 32 bits.
 fn typed(tensor: &TensorProto, dtype: Dtype) -> Vec<u8> {
     let narrow = |width: usize| {
@@ -99,70 +169,39 @@ fn typed(tensor: &TensorProto, dtype: Dtype) -> Vec<u8> {
             .flat_map(|word| word.into_iter().take(width))
             .collect()
     };
+    fn all<T: Copy, const N: usize>(numbers: &[T], bytes: fn(T) -> [u8; N]) -> Vec<u8> {
+        numbers.iter().flat_map(|&x| bytes(x)).collect()
+    }
     match dtype {
-        Dtype::F32 => tensor
-            .float_data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
-        Dtype::F64 => tensor
-            .double_data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
-        Dtype::I64 => tensor
-            .int64_data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
-        Dtype::U64 => tensor
-            .uint64_data
-            .iter()
-            .flat_map(|x| x.to_le_bytes())
-            .collect(),
-        Dtype::U32 => tensor
-            .uint64_data
-            .iter()
-            .flat_map(|&x| (x as u32).to_le_bytes())
-            .collect(),
+        Dtype::F32 => all(&tensor.float_data, f32::to_le_bytes),
+        Dtype::F64 => all(&tensor.double_data, f64::to_le_bytes),
+        Dtype::I64 => all(&tensor.int64_data, i64::to_le_bytes),
+        Dtype::U64 => all(&tensor.uint64_data, u64::to_le_bytes),
+        Dtype::U32 => all(&tensor.uint64_data, |x| (x as u32).to_le_bytes()),
         other => narrow(other.bitsize() / 8),
     }
 }
 
-/// `length` bytes of the file beside the model that `external_data` names.
-fn external(tensor: &TensorProto, length: usize, path: &Path) -> Result<Vec<u8>, String> {
-    let entry = |key: &str| {
-        let mut entries = tensor.external_data.iter();
-        entries
-            .find(|entry| entry.key == key)
-            .map(|entry| entry.value.as_str())
-    };
-    let number = |key: &str| match entry(key).map(str::parse::<u64>) {
-        None => Ok(None),
-        Some(Ok(value)) => Ok(Some(value)),
-        Some(Err(_)) => Err(format!("has no number as its external {key}")),
-    };
-    let location = entry("location").unwrap_or_default();
-    let mut parts = Path::new(location).components();
-    if !matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    ) {
-        return Err(format!(
-            "lies in `{location}`, expected a file beside the model"
-        ));
+/// Integers and booleans as 64-bit integers.
+pub(super) fn whole(bytes: &[u8], dtype: Dtype) -> Vec<i64> {
+    fn all<const N: usize>(bytes: &[u8], number: fn([u8; N]) -> i64) -> Vec<i64> {
+        bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|b| number(*b))
+            .collect()
     }
-    if number("length")?.is_some_and(|declared| declared != length as u64) {
-        return Err(format!("has other than {length} external bytes"));
+    match dtype {
+        Dtype::I8 => all(bytes, |b| i8::from_le_bytes(b).into()),
+        Dtype::U8 | Dtype::BOOL => all(bytes, |b| u8::from_le_bytes(b).into()),
+        Dtype::I16 => all(bytes, |b| i16::from_le_bytes(b).into()),
+        Dtype::U16 => all(bytes, |b| u16::from_le_bytes(b).into()),
+        Dtype::I32 => all(bytes, |b| i32::from_le_bytes(b).into()),
+        Dtype::U32 => all(bytes, |b| u32::from_le_bytes(b).into()),
+        Dtype::U64 => all(bytes, |b| {
+            i64::try_from(u64::from_le_bytes(b)).unwrap_or(i64::MAX)
+        }),
+        _ => all(bytes, i64::from_le_bytes),
     }
-    let unreadable =
-        |error: std::io::Error| format!("lies in `{location}`, which cannot be read: {error}");
-    let mut file = File::open(path.with_file_name(location)).map_err(unreadable)?;
-    file.seek(SeekFrom::Start(number("offset")?.unwrap_or(0)))
-        .map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(length as u64)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    Ok(bytes)
 }
