@@ -30,9 +30,10 @@
 //! # }
 //! ```
 //!
-//! Supported: multilayer perceptrons of any shape and names, ACAS Xu's among them; SqueezeNet 1.0 and 1.1;
-//! MobileViT; DistilBERT for sequence classification. Checkpoints in safetensors and PyTorch files, in
-//! f16, bf16, f32 and f64; the architecture is told from the tensors ([`architectures`]). An ONNX file is
+//! Supported: multilayer perceptrons of any shape and names, ACAS Xu's among them; SqueezeNet 1.0 and
+//! 1.1; MobileViT; DistilBERT for sequence classification. Checkpoints in safetensors, PyTorch (state
+//! dicts and whole modules) and `.nnet` files, in f16, bf16, f32 and f64; the architecture is told from
+//! the tensors ([`architectures`]). An ONNX file is
 //! its own architecture: its nodes become those of the [`Graph`], one example at a time, and it is written
 //! as the same bytes with other numbers in the edited tensors.
 //!
