@@ -259,7 +259,7 @@ fn pictures_of_other_formats_decode_to_pillows_bytes() {
     // As 16-bit colour is: the high byte.
     let deep = decode::read(&stored("deep.pgm")).unwrap();
     let levels: Vec<u8> = deep.rgb().iter().step_by(3).copied().collect();
-    let high: Vec<u8> = (0..12_u32).map(|i| (i * 5000 >> 8) as u8).collect();
+    let high: Vec<u8> = (0..12_u32).map(|i| ((i * 5000) >> 8) as u8).collect();
     assert_eq!(levels, high);
     // Nothing says which float is white.
     assert!(matches!(
