@@ -42,22 +42,18 @@ pub(crate) fn open(path: &Path) -> Result<Array, DataError> {
     let magic = read_header(&mut from, path, 4)?;
     expect_byte(path, "first magic byte", 0, magic[0])?;
     expect_byte(path, "second magic byte", 0, magic[1])?;
+    let refuse = |what, expected: &str, got: String| wrong(path, what, expected, got);
     let element = element(magic[2]).ok_or_else(|| {
         let got = format!("{:#04x}", magic[2]);
-        wrong(
-            path,
+        refuse(
             "element type of an IDX file",
             "0x08, 0x09 or 0x0b to 0x0e",
             got,
         )
     })?;
     if magic[3] == 0 {
-        return Err(wrong(
-            path,
-            "dimensions of an IDX file",
-            "one or more",
-            "none",
-        ));
+        let got = "none".to_owned();
+        return Err(refuse("dimensions of an IDX file", "one or more", got));
     }
     let (shape, size) = dimensions(&mut from, path, magic[3], element.size())?;
     let store = if packed {

@@ -455,7 +455,7 @@ fn folders_without_pictures_say_what_they_should_hold() {
     assert!(message(&SIX, 1, &path, &Options::default()).contains("class folders with pictures"));
     let error = message(&folder.tokenizer(), 1, &path, &Options::default());
     assert!(error.contains("got pictures"), "{error}");
-    // Parquet files of two splits, and a missing shard.
+    // Parquet files of two splits, a missing shard, and other files beside whole ones.
     let shard = std::fs::read(stored("shards/test-00001-of-00002.parquet")).unwrap();
     folder.bytes("set/data/test-00001-of-00002.parquet", &shard);
     let error = message(&SIX, 1, &path, &Options::default());
@@ -466,4 +466,17 @@ fn folders_without_pictures_say_what_they_should_hold() {
     folder.bytes("set/data/train.parquet", &shard);
     let error = message(&SIX, 1, &path, &Options::default());
     assert!(error.contains("the shards of one split"), "{error}");
+    std::fs::remove_file(folder.path("set/data/train.parquet")).unwrap();
+    let other = std::fs::read(stored("shards/test-00000-of-00002.parquet")).unwrap();
+    folder.bytes("set/data/test-00000-of-00002.parquet", &other);
+    folder.text("set/README.md", "about");
+    let grey = Intake::Vector { features: 36 };
+    let set = read(&grey, 2, &path).unwrap();
+    assert_eq!(set.dataset.len(), 6);
+    // The class folder `0` of before and the text.
+    assert!(
+        set.passed_over.lines()[0].starts_with("2 files beside the shards"),
+        "{:?}",
+        set.passed_over
+    );
 }

@@ -396,3 +396,36 @@ fn texts_are_for_networks_of_text() {
         "{error}"
     );
 }
+
+#[test]
+fn labels_may_stand_in_a_file_of_their_own() {
+    let folder = Folder::new();
+    let tokens = folder.tokenizer();
+    let table = folder.text("a,b/t.csv", "text\nfine\ndull\nfilm\na\n");
+    let lines = folder.text(
+        "a,b/t.jsonl",
+        "{\"text\": \"fine\"}\n{\"text\": \"dull\"}\n{\"text\": \"film\"}\n{\"text\": \"a\"}\n",
+    );
+    let labels = folder.text("a,b/labels.txt", "1\n\n-1\n0\n");
+    for inputs in [table, lines, support::stored("reviews.parquet")] {
+        let given = format!("{},{}", inputs.display(), labels.display());
+        let (path, found) = data::labelled::inputs_and_labels(given.as_ref());
+        assert_eq!((&path, found.as_ref()), (&inputs, Some(&labels)), "{given}");
+        let options = Options {
+            labels: found,
+            ..keep()
+        };
+        let set = all(&tokens, &Outputs::new(2, &[]), &path, &options).unwrap();
+        let expected = [1, UNLABELLED, UNLABELLED, 0];
+        assert_eq!(set.dataset.labels, expected, "{given}");
+        let short = Options {
+            labels: Some(folder.text("short.txt", "1\n0\n")),
+            ..keep()
+        };
+        let error = message(&tokens, 2, &path, &short);
+        assert!(error.contains("short.txt: 2 labels, but"), "{error}");
+    }
+    let missing = data::labelled::inputs_and_labels("x.npy,y.npy".as_ref());
+    assert_eq!(missing, ("x.npy".into(), Some("y.npy".into())));
+    assert_eq!(data::labelled::inputs_and_labels("x.npy".as_ref()).1, None);
+}

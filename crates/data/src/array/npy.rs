@@ -120,6 +120,33 @@ fn expect_bytes(path: &Path, expected: u64, got: u64) -> Result<(), DataError> {
 /// # Errors
 /// [`DataError::Labelled`].
 pub(crate) fn header(path: &Path, start: &[u8]) -> Result<Header, DataError> {
+    let (text, before) = header_text(path, start)?;
+    let shown = || shorten(text.trim());
+    let bad = |expected: &str| wrong(path, "NumPy header", expected, shown());
+    let dictionary = dictionary(text).ok_or_else(|| bad("a dictionary in Python's notation"))?;
+    let value = |key: &str| {
+        let found = dictionary.iter().find(|(known, _)| known == key);
+        let value = found.map(|(_, value)| value);
+        value.ok_or_else(|| bad("keys descr, fortran_order and shape"))
+    };
+    let (element, big_endian) = element_of(path, value("descr")?)?;
+    let Literal::Bool(fortran) = value("fortran_order")? else {
+        return Err(bad("fortran_order True or False"));
+    };
+    let Literal::Tuple(shape) = value("shape")? else {
+        return Err(bad("a tuple as shape"));
+    };
+    Ok(Header {
+        element,
+        big_endian,
+        fortran: *fortran && shape.len() > 1,
+        shape: shape.clone(),
+        before,
+    })
+}
+
+/// The text of a header, and how many bytes stand before the elements.
+fn header_text<'a>(path: &Path, start: &'a [u8]) -> Result<(&'a str, usize), DataError> {
     let bad = |expected: &str, got: String| wrong(path, "NumPy header", expected, got);
     let cut = || bad("a whole one", "the end of the file".to_owned());
     let rest = start
@@ -140,44 +167,24 @@ pub(crate) fn header(path: &Path, start: &[u8]) -> Result<Header, DataError> {
         return Err(bad("one of less than a megabyte", got));
     }
     let text = start.get(from..from + length).ok_or_else(cut)?;
-    let text =
-        std::str::from_utf8(text).map_err(|_| bad("text", "bytes that are no UTF-8".to_owned()))?;
-    let dictionary = dictionary(text)
-        .ok_or_else(|| bad("a dictionary in Python's notation", shorten(text.trim())))?;
-    let value = |key: &str| {
-        let found = dictionary.iter().find(|(known, _)| known == key);
-        found
-            .map(|(_, value)| value)
-            .ok_or_else(|| bad("keys descr, fortran_order and shape", shorten(text.trim())))
+    match std::str::from_utf8(text) {
+        Ok(text) => Ok((text, from + length)),
+        Err(_) => Err(bad("text", "bytes that are no UTF-8".to_owned())),
+    }
+}
+
+/// The element that the value of `descr` says.
+fn element_of(path: &Path, descr: &Literal) -> Result<(Element, bool), DataError> {
+    let refuse = |expected: &str, got: String| wrong(path, "elements of an array", expected, got);
+    let Literal::Text(descr) = descr else {
+        return Err(refuse("one kind for the whole array", "records".to_owned()));
     };
-    let (element, big_endian) = match value("descr")? {
-        Literal::Text(descr) => element(descr).ok_or_else(|| {
-            let expected = "integers, booleans, floats of 16 to 64 bits, or text";
-            let got = match descr.as_str() {
-                "|O" | "O" => "pickled objects, which are never executed".to_owned(),
-                other => shorten(other),
-            };
-            wrong(path, "elements of an array", expected, got)
-        })?,
-        _ => {
-            let expected = "one kind for the whole array";
-            return Err(wrong(path, "elements of an array", expected, "records"));
-        }
-    };
-    let fortran = match value("fortran_order")? {
-        Literal::Bool(fortran) => *fortran,
-        _ => return Err(bad("fortran_order True or False", shorten(text.trim()))),
-    };
-    let shape = match value("shape")? {
-        Literal::Tuple(shape) => shape.clone(),
-        _ => return Err(bad("a tuple as shape", shorten(text.trim()))),
-    };
-    Ok(Header {
-        element,
-        big_endian,
-        fortran: fortran && shape.len() > 1,
-        shape,
-        before: from + length,
+    element(descr).ok_or_else(|| {
+        let got = match descr.as_str() {
+            "|O" | "O" => "pickled objects, which are never executed".to_owned(),
+            other => shorten(other),
+        };
+        refuse("integers, booleans, floats of 16 to 64 bits, or text", got)
     })
 }
 

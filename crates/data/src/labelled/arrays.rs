@@ -155,51 +155,42 @@ fn names(
         let got = chosen.label.join("+");
         return Err(wrong(path, "choice of labels", "one array", got));
     }
-    let of = |known: &[&str]| -> Vec<(String, &String)> {
-        let named = |name: &String| part(name);
-        file.names
-            .iter()
-            .filter(|name| known.contains(&&named(name).1[..]))
-            .map(|name| (named(name).0, name))
-            .collect()
-    };
     let inputs = match &chosen.input {
         Some(input) => vec![(part(input).0, input)],
-        None => of(&INPUTS),
+        None => called(file, &INPUTS),
     };
-    let [(of_input, input)] = &inputs[..] else {
-        if inputs.is_empty() {
-            return Err(wrong(path, "tensors", "one called `inputs`", file.listed()));
+    let (of_input, input) = match &inputs[..] {
+        [] => return Err(wrong(path, "tensors", "one called `inputs`", file.listed())),
+        [(of_input, input)] => (of_input, *input),
+        [(_, first), ..] => {
+            let found: Vec<&str> = inputs.iter().map(|(_, name)| name.as_str()).collect();
+            let label = partner(first);
+            let expected =
+                format!("one array of inputs, or a choice such as input={first},label={label}");
+            return Err(wrong(path, "tensors", expected, found.join(" and ")));
         }
-        let found: Vec<&str> = inputs.iter().map(|(_, name)| name.as_str()).collect();
-        let expected = format!(
-            "one array of inputs, or a choice such as input={},label={}",
-            found[0],
-            partner(found[0])
-        );
-        return Err(wrong(path, "tensors", expected, found.join(" and ")));
     };
     if let Some(label) = chosen.label.first() {
-        return Ok(((*input).clone(), Some(label.clone())));
+        return Ok((input.clone(), Some(label.clone())));
     }
-    let labels: Vec<&String> = of(&LABELS)
-        .into_iter()
-        .filter(|(of_label, name)| of_label == of_input && name != input)
-        .map(|(_, name)| name)
-        .collect();
+    let mut labels = called(file, &LABELS);
+    labels.retain(|(of_label, name)| of_label == of_input && *name != input);
     match labels[..] {
-        [] => Ok(((*input).clone(), None)),
-        [label] => Ok(((*input).clone(), Some(label.clone()))),
-        [first, second, ..] => {
+        [] => Ok((input.clone(), None)),
+        [(_, label)] => Ok((input.clone(), Some(label.clone()))),
+        [(_, first), (_, second), ..] => {
             let expected = format!("one array of labels, or a choice such as label={first}");
-            Err(wrong(
-                path,
-                "tensors",
-                expected,
-                format!("{first} and {second}"),
-            ))
+            let got = format!("{first} and {second}");
+            Err(wrong(path, "tensors", expected, got))
         }
     }
+}
+
+/// The arrays that have one of these names, with the part of a dataset that each is of.
+fn called<'a>(file: &'a Named, known: &[&str]) -> Vec<(String, &'a String)> {
+    let named = file.names.iter().map(|name| (part(name), name));
+    let known = named.filter(|((_, word), _)| known.contains(&&word[..]));
+    known.map(|((of, _), name)| (of, name)).collect()
 }
 
 /// What the labels of an array of inputs are usually called.

@@ -187,52 +187,77 @@ fn from_array(
     notes: &mut Vec<String>,
     unreadable: &mut Unreadable,
 ) -> Result<RawLabels, DataError> {
-    let shape = &array.shape;
-    let found: usize = shape.first().map_or(0, |_| shape.iter().product());
-    let width = array.row_len();
-    let qmnist =
-        array.big_endian && array.element == Element::I32 && shape.get(1..) == Some(&[QMNIST]);
-    // One label each, in as many dimensions as the examples have.
-    let single = found == count && !(qmnist && count == QMNIST);
-    if !single && (array.rows() != count || width == 0) {
-        if array.path == *inputs {
-            let got = format!("{shape:?}");
-            return Err(wrong(
-                inputs,
-                "shape of the labels",
-                format!("[{count}]"),
-                got,
-            ));
-        }
-        let got = if width == 0 { 0 } else { array.rows() };
-        expect_count(inputs, &array.path, count, got)?;
-    }
-    if qmnist {
+    let kind = Kind::of(array, inputs, count)?;
+    if kind == Kind::Qmnist {
         notes.push("labels: the first of QMNIST's eight columns".to_owned());
     }
+    let width = array.row_len().max(1);
     let mut labels = RawLabels::default();
-    let some = (AT_A_TIME / width.max(1)).max(1);
+    let some = (AT_A_TIME / width).max(1);
     for first in (0..array.rows()).step_by(some) {
         let rows: Vec<usize> = (first..array.rows().min(first + some)).collect();
         let values = array.values(&array.bytes(&rows)?);
-        for row in values.chunks(if single { 1 } else { width.max(1) }) {
+        for row in values.chunks(if kind == Kind::Single { 1 } else { width }) {
             let label = match row {
                 [value] => single_label(value),
-                [class, ..] if qmnist => single_label(class),
+                [class, ..] if kind == Kind::Qmnist => single_label(class),
                 row => matrix_row(row),
             };
             let position = labels.len();
-            labels.push(label.unwrap_or_else(|(expected, got)| {
+            let label = label.map_err(|(expected, got)| {
                 let got = format!("{got} in row {position}");
-                unreadable.add(
-                    position,
-                    wrong(&array.path, "values of the labels", expected, got),
-                );
-                RawLabel::Absent
-            }));
+                wrong(&array.path, "values of the labels", expected, got)
+            });
+            labels.push(unreadable.label(position, label));
         }
     }
     Ok(labels)
+}
+
+/// What the rows of an array of labels hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// One label each, in as many dimensions as the examples have.
+    Single,
+    /// A class and seven other numbers.
+    Qmnist,
+    /// Zeros and ones.
+    Matrix,
+}
+
+impl Kind {
+    fn of(array: &Array, inputs: &Path, count: usize) -> Result<Self, DataError> {
+        let shape = &array.shape;
+        let found: usize = shape.first().map_or(0, |_| shape.iter().product());
+        let idx = array.big_endian && array.element == Element::I32;
+        let qmnist = idx && shape.get(1..) == Some(&[QMNIST]);
+        if found == count && !(qmnist && count == QMNIST) {
+            return Ok(Self::Single);
+        }
+        let rows = if array.row_len() == 0 {
+            0
+        } else {
+            array.rows()
+        };
+        if rows != count && array.path == *inputs {
+            let (expected, got) = (format!("[{count}]"), format!("{shape:?}"));
+            return Err(wrong(inputs, "shape of the labels", expected, got));
+        }
+        expect_count(inputs, &array.path, count, rows)?;
+        Ok(if qmnist { Self::Qmnist } else { Self::Matrix })
+    }
+}
+
+/// The labels of `count` examples of `inputs` in the file that was named for them.
+pub(super) fn given(
+    file: &Path,
+    inputs: &Path,
+    count: usize,
+    notes: &mut Vec<String>,
+    unreadable: &mut Unreadable,
+) -> Result<RawLabels, DataError> {
+    notes.push(format!("labels: {}", file.display()));
+    Labels::open(file, None)?.read(inputs, count, notes, unreadable)
 }
 
 /// A label, or what was expected and found.

@@ -170,61 +170,79 @@ pub fn explain_labels(
         return None;
     }
     let confusion = Confusion::new(&pairs, classes);
-    let n = pairs.len();
-    let share = |right: usize| right as f64 / n as f64;
-    let mut found: Vec<Explanation> = vec![];
-    let mut consider = |reading, right: usize, readings: f64, chance: f64, gain: f64| {
-        let luck = luck(n, right, chance, readings);
-        let far = share(right) >= MOSTLY && share(right) - present.accuracy >= gain;
-        if far && luck < LUCK {
-            found.push(Explanation {
-                reading,
-                examples: n,
-                present: present.accuracy,
-                other: share(right),
-                luck,
-            });
-        }
+    let found = if present.better {
+        exchanged(&confusion, present)
+    } else {
+        // Of two classes the other end is the other class, which is a permutation.
+        let opposite = (classes > 2).then(|| opposite(labels, outputs, answers));
+        readings(&confusion, &pairs, opposite.flatten(), present)
     };
-    let by_luck = confusion.most_by_chance();
-    if !present.better {
-        // Of two classes the other end is the other class, which is the permutation below.
-        if classes > 2
-            && let Some(right) = opposite(labels, outputs, answers)
-        {
-            consider(OtherReading::OppositeRule, right, 0.0, by_luck, FAR);
-        }
-        for offset in [-1, 1] {
-            let right = pairs
-                .iter()
-                .filter(|(label, answer)| label.checked_add_signed(offset) == Some(*answer))
-                .count();
-            let reading = OtherReading::Offset(offset as i64);
-            consider(reading, right, 2.0_f64.ln(), by_luck, FAR);
-        }
-        let permutation = confusion.permutation();
-        let right = confusion.right(&permutation);
-        let reading = OtherReading::Permutation(permutation);
-        consider(reading, right, confusion.ways(), by_luck, FAR);
-    } else if let Some(permutation) = confusion.exchanged() {
-        let right = confusion.right(&permutation);
-        // By luck, an answer moves to the other class as often as it stays.
-        let moved: usize = confusion.moved(&permutation);
-        let of_moved = right - confusion.stays(&permutation);
-        let lucky = luck(moved, of_moved, 0.5, confusion.ways());
-        if lucky < LUCK {
-            consider(
-                OtherReading::Permutation(permutation),
-                right,
-                0.0,
-                by_luck,
-                MOVED,
-            );
-        }
-    }
     // The simplest of the best: they are in the order of simplicity.
     let best = found.iter().map(|found| found.other).fold(0.0, f64::max);
     found.into_iter().find(|found| found.other >= best - 0.01)
+}
+
+/// The explanation that a reading which is `right` so often is, if it is far better than the present one
+/// by more than luck in the best of exp(`ways`) readings.
+fn considered(
+    confusion: &Confusion,
+    present: Chance,
+    reading: OtherReading,
+    right: usize,
+    ways: f64,
+    gain: f64,
+) -> Option<Explanation> {
+    let n = present.examples;
+    let other = right as f64 / n as f64;
+    let luck = luck(n, right, confusion.most_by_chance(), ways);
+    let far = other >= MOSTLY && other - present.accuracy >= gain;
+    (far && luck < LUCK).then_some(Explanation {
+        reading,
+        examples: n,
+        present: present.accuracy,
+        other,
+        luck,
+    })
+}
+
+/// What explains answers that are no better than chance; `opposite` is how often the output at the other
+/// end is right.
+fn readings(
+    confusion: &Confusion,
+    pairs: &[(usize, usize)],
+    opposite: Option<usize>,
+    present: Chance,
+) -> Vec<Explanation> {
+    let consider = |reading, right, ways| considered(confusion, present, reading, right, ways, FAR);
+    let rule = opposite.and_then(|right| consider(OtherReading::OppositeRule, right, 0.0));
+    let offsets = [-1, 1].into_iter().filter_map(|offset| {
+        let moved =
+            |(label, answer): &&(usize, usize)| label.checked_add_signed(offset) == Some(*answer);
+        let right = pairs.iter().filter(moved).count();
+        consider(OtherReading::Offset(offset as i64), right, 2.0_f64.ln())
+    });
+    let permutation = confusion.permutation();
+    let right = confusion.right(&permutation);
+    let permuted = OtherReading::Permutation(permutation);
+    let permuted = consider(permuted, right, confusion.ways());
+    rule.into_iter().chain(offsets).chain(permuted).collect()
+}
+
+/// Classes that change places in a network that is better than chance.
+fn exchanged(confusion: &Confusion, present: Chance) -> Vec<Explanation> {
+    let Some(permutation) = confusion.exchanged() else {
+        return vec![];
+    };
+    let right = confusion.right(&permutation);
+    // By luck, an answer moves to the other class as often as it stays.
+    let moved = confusion.moved(&permutation);
+    let of_moved = right - confusion.stays(&permutation);
+    if luck(moved, of_moved, 0.5, confusion.ways()) >= LUCK {
+        return vec![];
+    }
+    let reading = OtherReading::Permutation(permutation);
+    let found = considered(confusion, present, reading, right, 0.0, MOVED);
+    found.into_iter().collect()
 }
 
 /// Labels and answers of the examples that have a label.

@@ -208,14 +208,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A path, or `INPUTS,LABELS` when there is no file of that name: the second is the file of labels.
+/// A path, or `INPUTS,LABELS` when there is no file of that name: the second is the file of labels. Of
+/// several commas the first one counts that stands between two paths that there are.
 pub fn inputs_and_labels(given: &Path) -> (PathBuf, Option<PathBuf>) {
-    let parts = given
-        .to_str()
-        .filter(|_| !given.exists())
-        .and_then(|text| text.split_once(','));
-    match parts {
-        Some((inputs, labels)) => (inputs.into(), Some(labels.into())),
+    let text = given.to_str().filter(|_| !given.exists());
+    let parts: Vec<(PathBuf, PathBuf)> = text
+        .into_iter()
+        .flat_map(|text| {
+            text.match_indices(',')
+                .map(move |(at, _)| text.split_at(at))
+        })
+        .map(|(inputs, labels)| (inputs.into(), labels[1..].into()))
+        .collect();
+    let exist = |(inputs, labels): &&(PathBuf, PathBuf)| inputs.exists() && labels.exists();
+    match parts.iter().find(exist).or(parts.first()) {
+        Some((inputs, labels)) => (inputs.clone(), Some(labels.clone())),
         None => (given.to_owned(), None),
     }
 }

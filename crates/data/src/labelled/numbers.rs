@@ -36,21 +36,10 @@ pub(super) fn open(
     let mut unreadable = Unreadable::default();
     let mut notes = table.notes();
     let labels = match &options.labels {
-        Some(given) => {
-            notes.push(format!("labels: {}", given.display()));
-            let labels = beside::Labels::open(given, None)?;
-            labels.read(path, table.len(), &mut notes, &mut unreadable)?
-        }
-        None => {
-            let label = |row| match table.label(row) {
-                Ok(label) => label,
-                Err(cause) => {
-                    unreadable.add(row, cause);
-                    RawLabel::Absent
-                }
-            };
-            (0..table.len()).map(label).collect()
-        }
+        Some(file) => beside::given(file, path, table.len(), &mut notes, &mut unreadable)?,
+        None => (0..table.len())
+            .map(|row| unreadable.label(row, table.label(row)))
+            .collect(),
     };
     let mut passed_over = PassedOver::default();
     for line in &table.rows.empty {
@@ -66,6 +55,22 @@ pub(super) fn open(
         task: None,
         source: Box::new(table),
     })
+}
+
+/// What a table lacks that has one column too many.
+const UNSAID: &str = "a column called label, or a choice such as label=#1: nothing says which of them is \
+                      no feature";
+
+/// Whether a first line is a header, and which of its cells are no numbers.
+fn header(cells: &[String], chosen: &[String]) -> (bool, Vec<usize>) {
+    let filled = |&at: &usize| !cells[at].trim().is_empty();
+    let filled: Vec<usize> = (0..cells.len()).filter(filled).collect();
+    let word = |at: &usize| cells[*at].trim().parse::<f64>().is_err();
+    let words: Vec<usize> = filled.iter().copied().filter(word).collect();
+    let named = chosen.iter().any(|name| cells.contains(name));
+    let mostly_words = 2 * words.len() > filled.len();
+    let header = named || mostly_words || usual(cells, &LABEL_NAMES).is_some();
+    (header, words)
 }
 
 /// The lines of a table, and where labels and features are.
@@ -90,17 +95,11 @@ impl Table {
                 .cells(0)
                 .map_err(|broken| cell(path, rows.line(0), "1", broken))?,
         };
-        let filled = |&at: &usize| !cells[at].trim().is_empty();
-        let filled: Vec<usize> = (0..cells.len()).filter(filled).collect();
-        let word = |at: &usize| cells[*at].trim().parse::<f64>().is_err();
-        let words: Vec<usize> = filled.iter().copied().filter(word).collect();
-        let chosen = options
-            .columns
-            .as_ref()
-            .map_or(&[][..], |columns| &columns.label);
-        let named = chosen.iter().any(|name| cells.contains(name));
-        let mostly_words = 2 * words.len() > filled.len();
-        let header = named || mostly_words || usual(&cells, &LABEL_NAMES).is_some();
+        let chosen = match &options.columns {
+            Some(columns) => &columns.label[..],
+            None => &[],
+        };
+        let (header, words) = header(&cells, chosen);
         let columns: Vec<String> = match header {
             true => cells.iter().map(|cell| cell.trim().to_owned()).collect(),
             false => (1..=cells.len())
@@ -112,31 +111,24 @@ impl Table {
             expected,
             got: format!("{}: {}", columns.len(), shorten(&columns.join(", "))),
         };
-        let labels: Vec<usize> = if options.labels.is_some() {
-            vec![]
-        } else if !chosen.is_empty() {
-            let find = |name: &String| {
-                position(&columns, name).ok_or_else(|| refuse(format!("one called {name}")))
-            };
-            chosen.iter().map(find).collect::<Result<_, _>>()?
-        } else {
-            match (usual(&columns, &LABEL_NAMES), &words[..]) {
-                (Some(at), _) => vec![at],
-                (None, [only]) if !header => vec![*only],
-                _ => vec![],
+        let labels: Vec<usize> = match (&options.labels, usual(&columns, &LABEL_NAMES)) {
+            (Some(_), _) => vec![],
+            (None, _) if !chosen.is_empty() => {
+                let named = |name: &String| format!("one called {name}");
+                let find =
+                    |name: &String| position(&columns, name).ok_or_else(|| refuse(named(name)));
+                chosen.iter().map(find).collect::<Result<_, _>>()?
             }
+            (None, Some(at)) => vec![at],
+            (None, None) if !header && words.len() == 1 => words,
+            (None, None) => vec![],
         };
-        if labels.is_empty() && options.labels.is_none() && columns.len() == features + 1 {
-            return Err(refuse(
-                "a column called label, or a choice such as label=#1: nothing says which of them is no \
-                 feature"
-                    .to_owned(),
-            ));
+        let unlabelled = labels.is_empty() && options.labels.is_none();
+        if unlabelled && columns.len() == features + 1 {
+            return Err(refuse(UNSAID.to_owned()));
         }
-        if columns.len() != features + labels.len() && !rows.is_empty() {
-            return Err(refuse(format!("{features} of numbers and one of labels")));
-        }
-        if labels.is_empty() && options.labels.is_none() && options.unlabelled != Unlabelled::Keep {
+        let fits = columns.len() == features + labels.len() || rows.is_empty();
+        if !fits || (unlabelled && options.unlabelled != Unlabelled::Keep) {
             return Err(refuse(format!("{features} of numbers and one of labels")));
         }
         Ok(Self {

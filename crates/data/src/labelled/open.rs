@@ -74,6 +74,14 @@ impl Unreadable {
         }
     }
 
+    /// The label of a row, none where it cannot be read.
+    pub(super) fn label(&mut self, row: usize, label: Result<RawLabel, DataError>) -> RawLabel {
+        label.unwrap_or_else(|cause| {
+            self.add(row, cause);
+            RawLabel::Absent
+        })
+    }
+
     /// Adds other rows of the same file.
     pub(super) fn merge(&mut self, other: Self) {
         self.rows.extend(other.rows);
@@ -350,33 +358,22 @@ impl<'a> OpenSet<'a> {
         for (at, cause) in inputs.unreadable {
             unreadable.add(at, cause);
         }
+        let read = |at: &usize| unreadable.rows.binary_search(at).is_err();
+        let read: Vec<usize> = (0..rows.len()).filter(read).collect();
         let mut passed_over = PassedOver::default();
-        let left_out = unreadable.rows.clone();
         if !unreadable.rows.is_empty() {
             if !self.skip_unreadable {
                 return Err(unreadable.into_error(&self.path, positions.len()));
             }
             unreadable.pass_over(&mut passed_over, |at| self.naming.name(rows[at]));
         }
-        let kept = |at: &usize| left_out.binary_search(at).is_err();
-        let kept: Vec<usize> = (0..rows.len()).filter(kept).collect();
         let label = |&at: &usize| self.answer(positions[at], table);
-        let clean = ExampleId::clean(self.path.display().to_string(), 0);
-        let id = |&at: &usize| ExampleId {
-            index: rows[at] as u32,
-            ..clean.clone()
-        };
-        let dataset = Dataset::new(
-            inputs.shape,
-            inputs.values,
-            kept.iter().map(label).collect::<Result<_, _>>()?,
-            table.answers(),
-            kept.iter().map(id).collect(),
-        )?;
-        let named = kept.iter().map(|&at| rows[at] as u32).collect();
+        let labels = read.iter().map(label).collect::<Result<_, _>>()?;
+        let rows: Vec<u32> = read.iter().map(|&at| rows[at] as u32).collect();
+        let ids = self.identities(&rows);
         Ok(LabelledSet {
-            dataset,
-            names: Names::new(Arc::clone(&self.naming), named),
+            dataset: Dataset::new(inputs.shape, inputs.values, labels, table.answers(), ids)?,
+            names: Names::new(Arc::clone(&self.naming), rows),
             available: self.available,
             passed_over,
             padding: match self.intake {
@@ -384,6 +381,15 @@ impl<'a> OpenSet<'a> {
                 _ => None,
             },
         })
+    }
+
+    fn identities(&self, rows: &[u32]) -> Vec<ExampleId> {
+        let clean = ExampleId::clean(self.path.display().to_string(), 0);
+        let id = |&index: &u32| ExampleId {
+            index,
+            ..clean.clone()
+        };
+        rows.iter().map(id).collect()
     }
 
     /// Reads the examples at `positions` in blocks of `size`, the last one smaller, each when it is asked

@@ -38,55 +38,33 @@ pub(super) fn open(
     let first = shards.files.first().cloned().unwrap_or_default();
     let find = AssertUnwindSafe(|| Layout::find(intake, &first, options));
     let layout = undamaged(&first, find)?;
-    let mut source = Rows {
-        path: path.to_owned(),
-        groups: vec![],
-        files: shards.files,
-        content: layout.content.clone(),
-        last: Mutex::new(None),
-    };
-    let (mut labels, mut unreadable, mut starts) =
-        (RawLabels::default(), Unreadable::default(), vec![]);
-    for (number, file) in source.files.clone().iter().enumerate() {
-        starts.push((labels.len() as u32, file.clone()));
-        let column = layout.label.as_deref();
-        let found = undamaged(file, || label_groups(file, column))?;
-        for (group, column) in found.into_iter().enumerate() {
-            let first = labels.len();
-            match column {
-                Column::None(rows) if first + rows > MAX_UNLABELLED => {
-                    let expected = format!("at most {MAX_UNLABELLED} without labels");
-                    return Err(wrong(path, "rows", expected, (first + rows).to_string()));
-                }
-                Column::None(rows) => (0..rows).for_each(|_| labels.push(RawLabel::Absent)),
-                Column::Labels(column) => {
-                    for label in column {
-                        let row = labels.len();
-                        labels.push(label.unwrap_or_else(|cause| {
-                            unreadable.add(row, cause);
-                            RawLabel::Absent
-                        }));
-                    }
-                }
-            }
-            source.groups.push(Group {
-                file: number,
-                number: group,
-                first,
-                rows: labels.len() - first,
-            });
-        }
+    let mut unreadable = Unreadable::default();
+    let mut found = Found::default();
+    // Labels in a file of their own replace those of the column.
+    let column = layout.label.filter(|_| options.labels.is_none());
+    for file in &shards.files {
+        found.add(path, file, column.as_deref(), &mut unreadable)?;
     }
+    let Found {
+        mut labels,
+        groups,
+        starts,
+    } = found;
     let mut notes = layout.notes;
     match &options.labels {
-        Some(given) => {
-            notes.push(format!("labels: {}", given.display()));
-            let given = beside::Labels::open(given, None)?;
-            labels = given.read(path, labels.len(), &mut notes, &mut unreadable)?;
+        Some(file) => {
+            labels = beside::given(file, path, labels.len(), &mut notes, &mut unreadable)?;
         }
         None if layout.class_names.is_empty() => {}
         None => labels.name_numbers(layout.class_names),
     }
+    let source = Rows {
+        path: path.to_owned(),
+        groups,
+        files: shards.files,
+        content: layout.content,
+        last: Mutex::new(None),
+    };
     Ok(Opened {
         format: "parquet file",
         naming: Naming::Shards(starts),
@@ -97,6 +75,52 @@ pub(super) fn open(
         task: layout.task,
         source: Box::new(source),
     })
+}
+
+/// The labels of several files, their row groups, and the row that each file begins with.
+#[derive(Default)]
+struct Found {
+    labels: RawLabels,
+    groups: Vec<Group>,
+    starts: Vec<(u32, PathBuf)>,
+}
+
+impl Found {
+    fn add(
+        &mut self,
+        path: &Path,
+        file: &Path,
+        column: Option<&str>,
+        unreadable: &mut Unreadable,
+    ) -> Result<(), DataError> {
+        let number = self.starts.len();
+        let start = self.labels.len();
+        self.starts.push((start as u32, file.to_owned()));
+        let groups = undamaged(file, || label_groups(file, column))?;
+        for (group, column) in groups.into_iter().enumerate() {
+            let first = self.labels.len();
+            match column {
+                Column::None(rows) if first + rows > MAX_UNLABELLED => {
+                    let expected = format!("at most {MAX_UNLABELLED} without labels");
+                    return Err(wrong(path, "rows", expected, (first + rows).to_string()));
+                }
+                Column::None(rows) => (0..rows).for_each(|_| self.labels.push(RawLabel::Absent)),
+                Column::Labels(column) => {
+                    for label in column {
+                        let label = unreadable.label(self.labels.len(), label);
+                        self.labels.push(label);
+                    }
+                }
+            }
+            self.groups.push(Group {
+                file: number,
+                number: group,
+                first,
+                rows: self.labels.len() - first,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Which columns hold what.

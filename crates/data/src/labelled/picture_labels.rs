@@ -129,28 +129,12 @@ fn columns(
         })
     };
     let header = if rows.is_empty() { vec![] } else { cells(0)? };
-    let chosen = options.columns.clone().unwrap_or_default();
-    let find = |chosen: Option<&String>, known: &[&str]| match chosen {
-        Some(name) => position(&header, name),
-        None => usual(&header, known),
-    };
-    let (of_file, of_class) = (
-        find(chosen.input.as_ref(), &FILES),
-        find(chosen.label.first(), &CLASSES),
-    );
-    let is_file = |name: &String| root.join(name).is_file() && file::stays_inside(Path::new(name));
-    let (first, of_file, of_class) = match (of_file, of_class) {
-        (Some(of_file), Some(of_class)) => (1, of_file, of_class),
-        // Two columns without a header.
-        (None, None) if header.len() == 2 && is_file(&header[0]) => (0, 0, 1),
-        _ => {
-            return Err(DataError::TableColumns {
-                path: table.to_owned(),
-                expected: "file and class_index, label or wnid, or a choice of columns".to_owned(),
-                got: shorten(&header.join(", ")),
-            });
-        }
-    };
+    let (first, of_file, of_class) =
+        roles(&header, root, options).ok_or_else(|| DataError::TableColumns {
+            path: table.to_owned(),
+            expected: "file and class_index, label or wnid, or a choice of columns".to_owned(),
+            got: shorten(&header.join(", ")),
+        })?;
     let mut found = Found::default();
     for row in first..rows.len() {
         let cells = cells(row)?;
@@ -171,6 +155,24 @@ fn columns(
     };
     let note = format!("columns: {} and {}", name(of_file), name(of_class));
     found.into_table(table, root, &rows, vec![note])
+}
+
+/// The first row, 1 after a header, and the columns of files and of classes.
+fn roles(header: &[String], root: &Path, options: &Options) -> Option<(usize, usize, usize)> {
+    let chosen = options.columns.clone().unwrap_or_default();
+    let find = |chosen: Option<&String>, known: &[&str]| match chosen {
+        Some(name) => position(header, name),
+        None => usual(header, known),
+    };
+    let of_file = find(chosen.input.as_ref(), &FILES);
+    let of_class = find(chosen.label.first(), &CLASSES);
+    let is_file = |name: &String| file::stays_inside(Path::new(name)) && root.join(name).is_file();
+    match (of_file, of_class) {
+        (Some(of_file), Some(of_class)) => Some((1, of_file, of_class)),
+        // Two columns without a header.
+        (None, None) if header.len() == 2 && is_file(&header[0]) => Some((0, 0, 1)),
+        _ => None,
+    }
 }
 
 /// A list: `file class` on each line, or a class alone.

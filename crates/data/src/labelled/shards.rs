@@ -18,7 +18,7 @@ pub(super) fn alone(path: &Path) -> Shards {
     let mut passed_over = PassedOver::default();
     if let Some((stem, _, _)) = shard(&file::name(path)) {
         let folder = path.parent().unwrap_or(Path::new("."));
-        for other in files(folder).unwrap_or_default() {
+        for other in files(folder).unwrap_or_default().0 {
             let same = shard(&file::name(&other)).is_some_and(|(name, _, _)| name == stem);
             if same && file::name(&other) != file::name(path) {
                 let reason = "other shards of the split";
@@ -38,60 +38,62 @@ pub(super) fn alone(path: &Path) -> Shards {
 /// [`DataError::Io`]; [`DataError::Labelled`] for more than one split and for a missing shard.
 pub(super) fn in_folder(folder: &Path) -> Result<Option<Shards>, DataError> {
     let data = folder.join("data");
-    let mut found = files(folder)?;
+    let mut passed_over = PassedOver::default();
+    let (mut found, mut others) = files(folder)?;
     if found.is_empty() && data.is_dir() {
-        found = files(&data)?;
+        let (inside, beside) = files(&data)?;
+        found = inside;
+        others.retain(|path| *path != data);
+        others.extend(beside);
     }
+    if found.is_empty() {
+        return Ok(None);
+    }
+    one_split(folder, &found)?;
+    for path in others {
+        passed_over.add("files beside the shards", || path.display().to_string());
+    }
+    Ok(Some(Shards {
+        files: found,
+        passed_over,
+    }))
+}
+
+/// Checks that files are all shards of one split.
+fn one_split(folder: &Path, files: &[PathBuf]) -> Result<(), DataError> {
     let mut splits: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
-    for path in &found {
+    for path in files {
         let name = file::name(path);
         let (stem, number, count) = shard(&name).unwrap_or((name, 0, 1));
         splits.entry(stem).or_default().push((number, count));
     }
-    let mut splits = splits.into_iter();
-    let (split, mut numbers) = match (splits.next(), splits.next()) {
-        (None, _) => return Ok(None),
-        (Some(only), None) => only,
-        (Some((first, _)), Some((second, _))) => {
-            let more = if splits.next().is_some() {
-                " and more"
-            } else {
-                ""
-            };
-            let expected = "the shards of one split; name the file to read instead";
-            let got = format!("{first}, {second}{more}");
-            return Err(wrong(folder, "parquet files", expected, got));
-        }
-    };
-    numbers.sort_unstable();
-    let count = numbers.first().map_or(0, |(_, count)| *count);
-    let whole = numbers
-        .iter()
-        .copied()
-        .eq((0..count).map(|number| (number, count)));
-    if !whole {
-        let expected = format!("{count} shards of {split}");
-        let numbers: Vec<String> = numbers
-            .iter()
-            .map(|(number, _)| number.to_string())
-            .collect();
-        let got = format!("the numbers {}", numbers.join(", "));
+    if splits.len() > 1 {
+        let names: Vec<&str> = splits.keys().take(3).map(String::as_str).collect();
+        let expected = "the shards of one split; name the file to read instead";
+        let got = format!("{} splits: {}", splits.len(), names.join(", "));
         return Err(wrong(folder, "parquet files", expected, got));
     }
-    Ok(Some(Shards {
-        files: found,
-        passed_over: PassedOver::default(),
-    }))
+    for (split, mut numbers) in splits {
+        numbers.sort_unstable();
+        let count = numbers.first().map_or(0, |(_, count)| *count);
+        let whole = (0..count).map(|number| (number, count));
+        if !numbers.iter().copied().eq(whole) {
+            let expected = format!("{count} shards of {split}");
+            let numbers: Vec<String> = numbers.iter().map(|pair| pair.0.to_string()).collect();
+            let got = format!("the numbers {}", numbers.join(", "));
+            return Err(wrong(folder, "parquet files", expected, got));
+        }
+    }
+    Ok(())
 }
 
-/// The parquet files in a folder, in the order of their names.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut paths = crate::image::listing::sorted_entries(folder)?;
-    paths.retain(|path| {
-        let parquet = path.extension().is_some_and(|ending| ending == "parquet");
-        parquet && path.is_file()
-    });
-    Ok(paths)
+/// The parquet files in a folder, in the order of their names, and what else lies there.
+fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), DataError> {
+    let paths = crate::image::listing::sorted_entries(folder)?;
+    let parquet = |path: &PathBuf| {
+        path.extension().is_some_and(|ending| ending == "parquet") && path.is_file()
+    };
+    Ok(paths.into_iter().partition(parquet))
 }
 
 /// The split, number and count of `train-00000-of-00002.parquet`.

@@ -246,21 +246,11 @@ impl Texts {
     ) -> Result<Opened, DataError> {
         let count = self.rows.len().saturating_sub(self.first);
         let mut unreadable = Unreadable::default();
-        let mut labels: RawLabels = (0..count)
-            .map(|row| {
-                self.row(row)
-                    .map(|(_, label)| label)
-                    .unwrap_or_else(|cause| {
-                        unreadable.add(row, cause);
-                        RawLabel::Absent
-                    })
-            })
-            .collect();
-        if let Some(given) = &options.labels {
-            notes.push(format!("labels: {}", given.display()));
-            let given = beside::Labels::open(given, None)?;
+        let label = |row| unreadable.label(row, self.row(row).map(|(_, label)| label));
+        let mut labels: RawLabels = (0..count).map(label).collect();
+        if let Some(file) = &options.labels {
             let mut bad = Unreadable::default();
-            labels = given.read(&self.path, count, &mut notes, &mut bad)?;
+            labels = beside::given(file, &self.path, count, &mut notes, &mut bad)?;
             unreadable.merge(bad);
         }
         let mut passed_over = PassedOver::default();

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use self::reading::{Reading, Words};
 use super::open::OpenSet;
-use super::raw::{RawLabel, RawLabels};
+use super::raw::{Distinct, RawLabel, RawLabels};
 use crate::DataError;
 use crate::error::SetError;
 
@@ -138,40 +138,33 @@ impl ClassTable {
         let mut refused = vec![];
         for (set, labels) in sets.iter().enumerate() {
             let numbers = labels.number_names();
-            for distinct in labels.distinct() {
+            let stated = |distinct: &&Distinct| distinct.label != RawLabel::Absent;
+            for distinct in labels.distinct().iter().filter(stated) {
                 let label = &distinct.label;
-                let class = match label {
-                    RawLabel::Absent => continue,
-                    label if outputs.several => reading.several(label, numbers),
-                    label => reading.one(label, numbers),
+                let class = match outputs.several {
+                    true => reading.several(label, numbers),
+                    false => reading.one(label, numbers),
                 };
                 match class {
-                    Ok(class) => table.enter(label, class)?,
+                    Ok(class) => {
+                        table.enter(label, class)?;
+                        reading.count(label, numbers, distinct.count, &mut rows);
+                    }
                     // An empty folder needs no class.
-                    Err(_) if distinct.count == 0 => continue,
+                    Err(_) if distinct.count == 0 => {}
                     Err(why) => {
-                        let why = if why.is_empty() {
-                            why
-                        } else {
-                            format!("{why}, ")
-                        };
                         let example = name(set, distinct.first);
-                        refused.push(match distinct.count {
-                            1 => format!("{label} ({why}{example})"),
-                            count => format!("{label} ({why}{example} and {} more)", count - 1),
-                        });
+                        refused.push(refusal(distinct, &why, &example));
                     }
                 }
-                reading.count(label, numbers, distinct.count, &mut rows);
             }
         }
         if !refused.is_empty() {
             return Err(reading.refusal(refused, &words));
         }
         table.rows = rows.into_values().collect();
-        table
-            .rows
-            .sort_by(|a, b| (a.class, &a.label).cmp(&(b.class, &b.label)));
+        let order = |row: &TableRow| (row.class, row.label.clone());
+        table.rows.sort_by_key(order);
         Ok(table)
     }
 
@@ -221,6 +214,16 @@ impl ClassTable {
     /// Every label of all sets with its class, in the order of classes.
     pub fn rows(&self) -> &[TableRow] {
         &self.rows
+    }
+}
+
+/// A label that stands for no answer, why, and an example that has it.
+fn refusal(distinct: &Distinct, why: &str, example: &str) -> String {
+    let label = &distinct.label;
+    let comma = if why.is_empty() { "" } else { ", " };
+    match distinct.count {
+        1 => format!("{label} ({why}{comma}{example})"),
+        count => format!("{label} ({why}{comma}{example} and {} more)", count - 1),
     }
 }
 
