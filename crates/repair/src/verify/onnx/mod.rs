@@ -48,6 +48,7 @@ mod slice;
 mod stored;
 mod tensor;
 #[cfg(test)]
+#[path = "tests/testing.rs"]
 mod testing;
 #[cfg(test)]
 mod tests;
