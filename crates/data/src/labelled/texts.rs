@@ -441,7 +441,8 @@ pub(super) fn tokenized(
         let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
         most.check(path, 2 * longest)?;
     }
-    let length = tokens.iter().map(Vec::len).max().unwrap_or(0);
+    let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
+    let length = tokenizer.padded_length(longest);
     let mut values = Vec::with_capacity(2 * length * tokens.len());
     for ids in &tokens {
         let missing = length - ids.len();

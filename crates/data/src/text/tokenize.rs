@@ -120,6 +120,14 @@ impl Tokenizer {
         })
     }
 
+    /// The tokens to which a batch is padded whose longest text has so many.
+    pub fn padded_length(&self, longest: usize) -> usize {
+        match self.to_positions {
+            true => self.positions,
+            false => longest,
+        }
+    }
+
     /// Whether upper case becomes lower case.
     pub fn lower_case(&self) -> bool {
         self.lower_case
@@ -168,10 +176,7 @@ impl Tokenizer {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0);
-        let length = match self.to_positions {
-            true => self.positions,
-            false => longest,
-        };
+        let length = self.padded_length(longest);
         let mut batch = TokenBatch {
             ids: vec![self.pad; length * texts.len()],
             mask: vec![0; length * texts.len()],

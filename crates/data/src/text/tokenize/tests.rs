@@ -89,6 +89,17 @@ fn vocab_txt_gives_the_ids_of_tokenizer_json() {
 }
 
 #[test]
+fn a_tokenizer_of_one_length_pads_every_batch_to_it() {
+    let fixed = tokenizer(16).padded_to(12).unwrap();
+    let batch = fixed.encode(&[("the film", None), ("good", None)]).unwrap();
+    assert_eq!((batch.length, batch.ids.len()), (12, 24));
+    assert_eq!(batch.mask.iter().filter(|&&mask| mask == 1).count(), 4 + 3);
+    assert_eq!(fixed.padded_length(5), 12);
+    assert_eq!(tokenizer(16).padded_length(5), 5);
+    assert!(tokenizer(16).padded_to(4).is_err());
+}
+
+#[test]
 fn sentences_and_pairs_are_laid_out_between_special_tokens() {
     let tokenizer = tokenizer(16);
     assert_eq!(
