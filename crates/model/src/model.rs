@@ -112,6 +112,13 @@ impl Model {
             Opened::Tensors(checkpoint) => return Self::with_options(checkpoint, options),
             Opened::Onnx(read) => read,
         };
+        if let Some(given) = options.activation {
+            let given = given.name();
+            return Err(ModelError::Activation {
+                origin: read.checkpoint.origin().to_owned(),
+                reason: format!("an ONNX graph says its own activations, {given} was asked for"),
+            });
+        }
         let stated = options.answer.or(read.answer);
         let applied = OpenOptions {
             answer: stated,

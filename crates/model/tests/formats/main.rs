@@ -4,5 +4,6 @@
 mod common;
 mod folders;
 mod hostile;
+mod onnx;
 
 use common::{assert_refused, assert_same_tensors, read, reference};

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::onnx::proto::{ModelProto, NodeProto, StringStringEntryProto, TensorProto};
-use model::{Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op};
+use model::{
+    Activation, Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op, OpenOptions,
+};
 use prost::Message;
 
 use crate::{assert_refused, reference};
@@ -320,4 +322,17 @@ fn a_tensor_that_is_also_a_constant_is_not_edited() {
         "{fixed}"
     );
     assert!(layers[1..].iter().all(|layer| layer.fixed.is_none()));
+}
+
+#[test]
+fn an_activation_that_is_given_for_a_graph_is_refused() {
+    let options = OpenOptions {
+        activation: Some(Activation::Relu),
+        ..OpenOptions::default()
+    };
+    let path = reference("squeezenet_narrow.onnx");
+    let refusal = Model::open_with(&path, &options).unwrap_err();
+    assert!(refusal.is_a_question(), "{refusal}");
+    let refusal = refusal.to_string();
+    assert!(refusal.contains("says its own activations, relu"), "{refusal}");
 }
