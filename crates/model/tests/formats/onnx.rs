@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::onnx::proto::{ModelProto, NodeProto, StringStringEntryProto, TensorProto};
-use model::{
-    Activation, Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op, OpenOptions,
-};
+use model::{Activation, Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op, OpenOptions};
 use prost::Message;
 
 use crate::{assert_refused, reference};
@@ -334,5 +332,8 @@ fn an_activation_that_is_given_for_a_graph_is_refused() {
     let refusal = Model::open_with(&path, &options).unwrap_err();
     assert!(refusal.is_a_question(), "{refusal}");
     let refusal = refusal.to_string();
-    assert!(refusal.contains("says its own activations, relu"), "{refusal}");
+    assert!(
+        refusal.contains("says its own activations, relu"),
+        "{refusal}"
+    );
 }
