@@ -82,5 +82,5 @@ pub use norms::Norm;
 pub use row_qp::{RowOptimum, RowSolution, solve_kernel, solve_rows};
 pub use rows::{Inputs, Row, Shape, Unknown, adjoint, apply};
 pub use solution::{
-    Farkas, INFEASIBLE_RADIUS, Limits, Multiplier, Optimum, Solution, Stop, StopReason,
+    CANCELLATION, Farkas, Limits, Multiplier, Optimum, Solution, Stop, StopReason,
 };

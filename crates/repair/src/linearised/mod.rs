@@ -87,6 +87,8 @@ pub(crate) struct Linearised<'a> {
 pub(crate) struct Settings<'a> {
     /// How far beyond its bound each inequality is pushed.
     pub(crate) safety: f64,
+    /// The size of the outputs, 1 for ordinary ones.
+    pub(crate) unit: f64,
     /// Bytes that rows and sensitivities may take.
     pub(crate) max_memory: usize,
     /// Weights that are zero stay zero.
