@@ -69,10 +69,14 @@ impl Equilibration {
         Ok(Self { metric, layers })
     }
 
-    /// The metric in which no size exceeds a share 1/`ratio` of the largest one.
+    /// The metric in which no size exceeds a share 1/`ratio` of the largest one, where they
+    /// differ by more than that.
     pub(crate) fn capped(&self, ratio: f64) -> Metric {
         self.scaled(|sizes| {
-            let cap = largest(sizes) / ratio;
+            let cap = match spread(sizes) > ratio {
+                true => largest(sizes) / ratio,
+                false => f64::INFINITY,
+            };
             let factors = sizes.iter().map(|&size| size / cap);
             factors.map(|factor| if factor > 1.0 { factor } else { 1.0 }).collect()
         })
@@ -98,13 +102,15 @@ impl Equilibration {
 
     /// The largest ratio of two features, or of two sensitivities, of one group.
     pub(crate) fn spread(&self) -> f64 {
-        let ratio = |sizes: &Vec<f64>| {
-            let seen = sizes.iter().copied().filter(|&size| size > 0.0);
-            largest(sizes) / seen.fold(f64::INFINITY, f64::min)
-        };
         let sizes = self.layers.iter().flatten().flatten();
-        sizes.map(ratio).fold(1.0, f64::max)
+        sizes.map(|sizes| spread(sizes)).fold(1.0, f64::max)
     }
+}
+
+/// The ratio of the largest size to the smallest that was seen.
+fn spread(sizes: &[f64]) -> f64 {
+    let seen = sizes.iter().copied().filter(|&size| size > 0.0);
+    largest(sizes) / seen.fold(f64::INFINITY, f64::min)
 }
 
 fn largest(sizes: &[f64]) -> f64 {
