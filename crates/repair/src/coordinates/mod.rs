@@ -341,6 +341,18 @@ pub(crate) enum Prepared {
     Projected(Features),
 }
 
+impl Prepared {
+    /// Bᵀφ where there is one position only: a gradient is then its outer product with δ.
+    pub(crate) fn single(&self) -> Option<Vec<f64>> {
+        match self {
+            Self::Projected(features) if features.positions() == 1 => {
+                Some(features.group(0).row(0).iter().copied().collect())
+            }
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
