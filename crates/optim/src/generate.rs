@@ -39,7 +39,9 @@ use std::time::Instant;
 use crate::constraints::{Constraints, Quota, Separation};
 use crate::error::{BoxError, OptimError};
 use crate::lazy::minimise_l2;
-use crate::lp::{BYTES_PER_NONZERO, Clarabel, LinearProgram, LpOutcome, LpSolution, LpSolver, LpStop};
+use crate::lp::{
+    BYTES_PER_NONZERO, Clarabel, LinearProgram, LpOutcome, LpSolution, LpSolver, LpStop,
+};
 use crate::norms::Norm;
 use crate::restricted::Restricted;
 use crate::rows::{Inputs, Row, Shape, Unknown, adjoint};

@@ -174,7 +174,10 @@ impl fmt::Display for StopReason {
             Self::Rounds => f.write_str("the rounds of constraint generation are spent"),
             Self::Memory { bytes } => write!(f, "{bytes} bytes are needed"),
             Self::Numerical { what, residual } => {
-                write!(f, "rounding keeps it from an answer: {what}, {residual:.1e} is left")
+                write!(
+                    f,
+                    "rounding keeps it from an answer: {what}, {residual:.1e} is left"
+                )
             }
         }
     }

@@ -78,7 +78,9 @@ impl Equilibration {
                 false => f64::INFINITY,
             };
             let factors = sizes.iter().map(|&size| size / cap);
-            factors.map(|factor| if factor > 1.0 { factor } else { 1.0 }).collect()
+            factors
+                .map(|factor| if factor > 1.0 { factor } else { 1.0 })
+                .collect()
         })
     }
 
@@ -86,7 +88,9 @@ impl Equilibration {
     pub(crate) fn equal(&self) -> Metric {
         self.scaled(|sizes| {
             let sizes = sizes.iter();
-            sizes.map(|&size| if size > 0.0 { size } else { 1.0 }).collect()
+            sizes
+                .map(|&size| if size > 0.0 { size } else { 1.0 })
+                .collect()
         })
     }
 

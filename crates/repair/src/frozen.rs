@@ -20,7 +20,8 @@ use std::ops::Range;
 
 use network::{Mode, NodeId, Pattern, Target};
 use optim::{
-    BoxError, Constraints, Inputs, Multiplier, Quota, Row, Separation, Shape, Unknown, adjoint, apply,
+    BoxError, Constraints, Inputs, Multiplier, Quota, Row, Separation, Shape, Unknown, adjoint,
+    apply,
 };
 
 use crate::affine::Features;
@@ -287,7 +288,13 @@ impl<'a> FrozenRows<'a> {
             let id = self.families.specification[point] + index;
             let sides = [inequality.slack(outputs), 0.0];
             let unit = self.units.specification;
-            visit(Violation::new(id, kind, sides, unit, self.safety.specification));
+            visit(Violation::new(
+                id,
+                kind,
+                sides,
+                unit,
+                self.safety.specification,
+            ));
         }
         for (family, signs) in self.families.signs.iter().enumerate() {
             let pieces = &self.pattern.pieces()[&signs.node];
@@ -302,7 +309,13 @@ impl<'a> FrozenRows<'a> {
                 };
                 let sides = [piece.side * z, piece.bound];
                 let id = signs.first + entry;
-                visit(Violation::new(id, kind, sides, units[unit], self.safety.sign));
+                visit(Violation::new(
+                    id,
+                    kind,
+                    sides,
+                    units[unit],
+                    self.safety.sign,
+                ));
             }
         }
         for (family, windows) in self.families.windows.iter().enumerate() {
@@ -321,7 +334,13 @@ impl<'a> FrozenRows<'a> {
                     // Equal members give the same value, whichever wins: no safety is needed.
                     let id = windows.first + entry * windows.members + member;
                     let safety = self.safety.sign.min(0.0);
-                    visit(Violation::new(id, kind, [z[winner] - z[loser], 0.0], unit, safety));
+                    visit(Violation::new(
+                        id,
+                        kind,
+                        [z[winner] - z[loser], 0.0],
+                        unit,
+                        safety,
+                    ));
                 }
             }
         }
@@ -396,7 +415,8 @@ impl<'a> FrozenRows<'a> {
         let size = SENSITIVITY_SHARE * self.max_memory as f64 / numbers as f64;
         let mut features: Option<(usize, Vec<Features>)> = None;
         for chunk in fresh.chunks((size as usize).clamp(1, 2048)) {
-            let targets: Vec<PointTarget> = chunk.iter().map(|(.., target)| target.clone()).collect();
+            let targets: Vec<PointTarget> =
+                chunk.iter().map(|(.., target)| target.clone()).collect();
             let pattern = Some(&self.pattern);
             let found = self.suffix.sensitivities(&self.state, &targets, pattern)?;
             for ((id, unit, target), deltas) in chunk.iter().zip(found) {

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use network::{Mode, NodeId, Op, Pattern};
-use optim::lp::{BYTES_PER_NONZERO, Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop};
+use optim::lp::{
+    BYTES_PER_NONZERO, Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop,
+};
 
 use crate::frozen::Safety;
 use crate::suffix::{State, Suffix};
@@ -83,9 +85,7 @@ impl FullProgram {
                     .terms
                     .iter()
                     .map(|&(c, a)| (outputs[i][c].0, a * outputs[i][c].1));
-                writer
-                    .linear
-                    .at_least(terms, inequality.bound + kept);
+                writer.linear.at_least(terms, inequality.bound + kept);
             }
         }
         let entries: Vec<usize> = writer.entries().collect();
@@ -376,7 +376,11 @@ impl<'a> Writer<'a> {
             .filter(|(activation, _)| reads(activation))
         {
             let piece = pieces[i * width + u];
-            let unit = self.units.signs.get(activation).map_or(1.0, |units| units[u]);
+            let unit = self
+                .units
+                .signs
+                .get(activation)
+                .map_or(1.0, |units| units[u]);
             let end = piece.bound + self.safety.sign * unit;
             if piece.side > 0.0 {
                 lower = lower.max(end);

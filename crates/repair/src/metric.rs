@@ -22,9 +22,9 @@ use faer::linalg::triangular_solve::{
 use faer::{Mat, MatMut, MatRef, Par, Side};
 use network::Layer;
 
-use crate::{Change, RepairError};
 use crate::affine::Affine;
 use crate::guard::GuardMoments;
+use crate::{Change, RepairError};
 
 /// Default damping ε.
 pub const DAMPING: f64 = 1e-3;
@@ -131,13 +131,16 @@ impl Block {
                 None => 0.0,
             })
         };
-        let groups = diagonals.iter().enumerate().map(|(group, [inputs, outputs])| {
-            let own = self.factors.as_ref().map(|factors| &factors[group]);
-            [
-                scaled(own.map(|own| &own[0]), inputs),
-                scaled(own.map(|own| &own[1]), outputs),
-            ]
-        });
+        let groups = diagonals
+            .iter()
+            .enumerate()
+            .map(|(group, [inputs, outputs])| {
+                let own = self.factors.as_ref().map(|factors| &factors[group]);
+                [
+                    scaled(own.map(|own| &own[0]), inputs),
+                    scaled(own.map(|own| &own[1]), outputs),
+                ]
+            });
         Self {
             factors: Some(groups.collect()),
         }

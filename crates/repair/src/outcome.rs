@@ -72,6 +72,19 @@ pub struct Conflict {
     pub report: Report,
 }
 
+impl Conflict {
+    /// What is excluded, in words.
+    pub fn excluded(&self) -> String {
+        match self.radius.is_finite() {
+            true => format!(
+                "no change of the parameters with a Euclidean norm below {:.1e} satisfies them",
+                self.radius
+            ),
+            false => "no change at all satisfies them".to_owned(),
+        }
+    }
+}
+
 /// A repair that stopped short of an answer.
 #[derive(Clone, Debug)]
 pub struct Unfinished {
@@ -173,11 +186,14 @@ impl fmt::Display for StopReason {
             Self::Memory { needed, limit } => {
                 let mib = |bytes: &usize| *bytes as f64 / f64::from(1 << 20);
                 let (needed, limit) = (mib(needed), mib(limit));
-                write!(f, "memory: about {needed:.0} MiB are needed, {limit:.0} MiB may be used")
+                write!(
+                    f,
+                    "memory: about {needed:.0} MiB are needed, {limit:.0} MiB may be used"
+                )
             }
-            Self::Undecided => f.write_str(
-                "undecided: rounding hides whether the points contradict each other",
-            ),
+            Self::Undecided => {
+                f.write_str("undecided: rounding hides whether the points contradict each other")
+            }
             Self::Overflow => f.write_str("a repaired weight exceeds its dtype"),
             Self::Solver(message) => write!(f, "solver: {message}"),
         }

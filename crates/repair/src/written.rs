@@ -93,7 +93,9 @@ impl WrittenRow {
     /// a_r · x
     pub(crate) fn value(&self, x: &[f64]) -> f64 {
         let stretches = self.stretches.iter();
-        stretches.map(|(start, part)| part.value(&x[*start..])).sum()
+        stretches
+            .map(|(start, part)| part.value(&x[*start..]))
+            .sum()
     }
 
     /// x += factor · a_r
@@ -153,7 +155,9 @@ fn products(stretches: &[&Stretch], scale: &[f64]) -> Mat<f64> {
     if let Some(factors) = factors {
         let (g, h): (Vec<Vec<f64>>, Vec<Vec<f64>>) = factors.into_iter().unzip();
         let (g, h) = (gram(&g, &[]), gram(&h, scale));
-        return Mat::from_fn(stretches.len(), stretches.len(), |i, j| g[(i, j)] * h[(i, j)]);
+        return Mat::from_fn(stretches.len(), stretches.len(), |i, j| {
+            g[(i, j)] * h[(i, j)]
+        });
     }
     let numbers: Vec<Cow<'_, [f64]>> = stretches.iter().map(|part| part.numbers()).collect();
     gram(&numbers, scale)
@@ -237,9 +241,8 @@ mod tests {
         let x = [9.0, 1.0, -2.0, 0.5, 3.0, 7.0];
         // Columns of the outer product have one scale each.
         let scale = [1.0, 2.0, 3.0, 2.0, 3.0, 1.0];
-        let all = |factored: [bool; 2]| {
-            vec![outer(factored[0], &g), outer(factored[1], &[0.0, 4.0])]
-        };
+        let all =
+            |factored: [bool; 2]| vec![outer(factored[0], &g), outer(factored[1], &[0.0, 4.0])];
         let expected = all([false, false]);
         for factored in [[true, true], [true, false]] {
             let rows = all(factored);

@@ -15,7 +15,9 @@ use repair::{Inequality, Objective, Options, Outcome, Problem, RepairSet, StopRe
 /// Uniform numbers in [-1, 1) without structure (SplitMix64).
 fn noise(count: usize, seed: u64) -> Vec<f64> {
     let number = |i: usize| {
-        let mut z = (seed << 32 | i as u64).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut z = (seed << 32 | i as u64)
+            .wrapping_add(1)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
@@ -58,7 +60,10 @@ impl Case {
         let width = self.sizes[0];
         let scale = |j: usize| 10f64.powi(decades[j % decades.len()]);
         for values in [&mut self.inputs, &mut self.guard] {
-            values.iter_mut().enumerate().for_each(|(i, x)| *x *= scale(i % width));
+            values
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, x)| *x *= scale(i % width));
         }
         let weight = self.layers[0][0].iter_mut().enumerate();
         weight.for_each(|(i, w)| *w /= scale(i % width));
@@ -72,7 +77,9 @@ impl Case {
         let [weight, bias] = &mut self.layers[layer];
         let weight = weight.iter_mut().enumerate();
         weight.for_each(|(i, w)| *w *= scale(i / width));
-        bias.iter_mut().enumerate().for_each(|(u, b)| *b *= scale(u));
+        bias.iter_mut()
+            .enumerate()
+            .for_each(|(u, b)| *b *= scale(u));
         let next = self.layers[layer + 1][0].iter_mut().enumerate();
         next.for_each(|(i, w)| *w /= scale(i % outputs));
         self
@@ -307,7 +314,10 @@ fn a_contradiction_that_rounding_hides_is_undecided() {
         case.inputs[5 + j] = case.inputs[j] * (1.0 + 2e-7);
     }
     let wins = |winner: usize, other: usize| {
-        vec![Inequality { terms: vec![(winner, 1.0), (other, -1.0)], bound: 1e3 }]
+        vec![Inequality {
+            terms: vec![(winner, 1.0), (other, -1.0)],
+            bound: 1e3,
+        }]
     };
     let set = RepairSet::linear(case.stored(), &[5], vec![wins(0, 1), wins(1, 0)]);
     for options in every_way() {

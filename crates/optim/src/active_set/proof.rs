@@ -103,10 +103,16 @@ impl ActiveSet {
         let values: Vec<f64> = svd.S().column_vector().iter().copied().collect();
         let largest = values.iter().copied().fold(0.0, f64::max);
         let mut w = vec![0.0; y.len()];
-        for (k, _) in values.iter().enumerate().filter(|(_, s)| **s <= NULL * largest) {
+        for (k, _) in values
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| **s <= NULL * largest)
+        {
             let vector = svd.V().col(k);
             let share: f64 = vector.iter().sum();
-            w.iter_mut().zip(vector.iter()).for_each(|(w, v)| *w += share * v);
+            w.iter_mut()
+                .zip(vector.iter())
+                .for_each(|(w, v)| *w += share * v);
         }
         let is_positive = w.iter().all(|&w| w > 0.0);
         is_positive.then(|| y.iter().zip(w).map(|(&(r, y), w)| (r, y * w)).collect())

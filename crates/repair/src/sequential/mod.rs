@@ -27,8 +27,8 @@ mod control;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use self::control::{Control, FIRST_TRUST};
 pub(crate) use self::control::LARGEST_OVERSHOOT;
+use self::control::{Control, FIRST_TRUST};
 use crate::linearised::{Iterate, Linearised, Rows, Settings, Step};
 use crate::metric::Metric;
 use crate::suffix::Suffix;

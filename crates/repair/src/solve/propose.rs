@@ -229,7 +229,10 @@ impl<'a> Run<'a> {
             Objective::Aprnn => {
                 let state = self.suffix.at(Some(change))?;
                 let outputs = self.suffix.outputs(&state, network::Mode::Free)?;
-                let moved = outputs.iter().zip(&self.outputs).map(|(a, b)| (a - b).abs());
+                let moved = outputs
+                    .iter()
+                    .zip(&self.outputs)
+                    .map(|(a, b)| (a - b).abs());
                 let (sum, largest) = moved.fold((0.0, 0.0), |(sum, largest), d| {
                     (sum + d, f64::max(largest, d))
                 });

@@ -113,4 +113,3 @@ fn conflicting(rows: &FrozenRows<'_>, multipliers: &[Multiplier]) -> Vec<usize> 
     let points = multipliers.iter().filter_map(|m| rows.point_of(m.row));
     points.collect::<BTreeSet<usize>>().into_iter().collect()
 }
-
