@@ -17,12 +17,14 @@
 //! itself: whether rows contradict each other can be told in it whatever is to be minimised.
 
 use crate::affine::Affine;
-use crate::metric::Metric;
+use crate::metric::{Block, Metric};
 use crate::suffix::{PointTarget, State, Suffix};
 use crate::{RepairError, RepairSet};
 
 /// Share of the memory for the sensitivities of one pass.
 const SENSITIVITY_SHARE: f64 = 0.25;
+/// Positions of a point that are whitened: sizes are wanted, not sums.
+const LOOKED_AT: usize = 8;
 
 /// Sizes per group of one layer: of its features and of its outputs' sensitivities.
 type Sizes = Vec<[Vec<f64>; 2]>;
@@ -156,12 +158,15 @@ fn add(
         let numbers = features.iter().zip(&deltas);
         for (((affine, block), (features, delta)), sums) in parts.zip(numbers).zip(&mut *layers) {
             for (group, [inputs, outputs]) in sums.iter_mut().enumerate() {
-                for row in features.group(group).row_iter() {
+                let rows = features.group(group);
+                for row in rows.row_iter().step_by(step(block, rows.nrows())) {
                     let mut row: Vec<f64> = row.iter().copied().collect();
                     block.whiten_inputs(group, &mut row);
                     add_squares(inputs, &row);
                 }
-                for position in affine.sensitivity(delta, group).col_iter() {
+                let positions = affine.sensitivity(delta, group);
+                let step = step(block, positions.ncols());
+                for position in positions.col_iter().step_by(step) {
                     let mut position: Vec<f64> = position.iter().copied().collect();
                     block.whiten_sensitivities(group, &mut position);
                     add_squares(outputs, &position);
@@ -170,6 +175,14 @@ fn add(
         }
     }
     Ok(())
+}
+
+/// Of how many positions one is looked at: of all where that costs nothing, else of a few.
+fn step(block: &Block, positions: usize) -> usize {
+    match block.is_euclidean() {
+        true => 1,
+        false => positions.div_ceil(LOOKED_AT).max(1),
+    }
 }
 
 fn add_squares(sums: &mut [f64], numbers: &[f64]) {

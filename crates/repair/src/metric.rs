@@ -193,6 +193,11 @@ impl Block {
         })
     }
 
+    /// Whether coordinates are the entries of the change themselves.
+    pub(crate) fn is_euclidean(&self) -> bool {
+        self.factors.is_none()
+    }
+
     /// `L_A⁻¹ φ` for each row of `features`, count x width.
     pub(crate) fn whiten_inputs(&self, group: usize, features: &mut [f64]) {
         if let Some(factors) = &self.factors {

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod digits;
+mod limits;
 mod networks;
 mod rank;
 

@@ -11,8 +11,6 @@ pub(super) const FIRST_TRUST: f64 = 1.0;
 /// The trust weight below which there is none, and the one beyond which no step is worth taking.
 const LEAST_TRUST: f64 = 1e-3;
 const LARGEST_TRUST: f64 = 1e9;
-/// What is left of the trust weight where its steps save next to nothing of the objective.
-const RELAXED: f64 = 0.01;
 /// How far rows aim beyond the safety, relative to the worst violation: elastic rows and kinks
 /// leave some of it.
 const OVERSHOOT: f64 = 5.0;
@@ -97,14 +95,9 @@ impl Control {
         self.slow.clear();
     }
 
-    /// Trusts a longer step; `false` when nothing shortens it.
+    /// Trusts a whole step; `false` when nothing shortens it.
     pub(super) fn relax(&mut self) -> bool {
-        let shortens = self.trust > 0.0;
-        self.trust *= RELAXED;
-        if self.trust < LEAST_TRUST {
-            self.trust = 0.0;
-        }
-        shortens
+        std::mem::take(&mut self.trust) > 0.0
     }
 
     /// Asks for a shorter step; `false` when no shorter one makes sense.
