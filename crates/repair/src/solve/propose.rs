@@ -288,14 +288,16 @@ impl<'a> Run<'a> {
         let mut sequence = self.sequence(&self.metric, safety, self.problem.start)?;
         self.record_sequence(&sequence);
         let gave_up = !matches!(sequence.stop, None | Some(SequenceStop::Time));
-        if gave_up && self.problem.start.is_none() && !self.options.keep_zeros {
-            if let Some(second) = self.rescaled_sequence(safety)? {
-                self.record_sequence(&second);
-                self.report.rescaled = true;
-                self.report.objective = self.objective(&second.change)?;
-                sequence = second;
-                sequence.prices.fill(0.0);
-            }
+        let is_plain = self.problem.start.is_none() && !self.options.keep_zeros;
+        if gave_up
+            && is_plain
+            && let Some(second) = self.rescaled_sequence(safety)?
+        {
+            self.record_sequence(&second);
+            self.report.rescaled = true;
+            self.report.objective = self.objective(&second.change)?;
+            sequence = second;
+            sequence.prices.fill(0.0);
         }
         let worst_slack = sequence
             .slacks
