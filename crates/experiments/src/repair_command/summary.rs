@@ -8,6 +8,7 @@ use super::attributed::{self, Attributed};
 use super::sets::PointSet;
 use super::written::{SelfCheck, Written};
 use super::{Answer, Solved, Task};
+use crate::table::counted;
 
 /// What a repair came to, in a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -217,8 +218,8 @@ impl Summary<'_> {
                     "conflict"
                 };
                 let reason = format!(
-                    "{kind} of {} points; no change of norm below {:.1e} exists",
-                    conflict.points.len(),
+                    "{kind} of {}; no change of norm below {:.1e} exists",
+                    counted(conflict.points.len(), "point"),
                     conflict.radius
                 );
                 (
@@ -407,7 +408,11 @@ impl Draft {
 
 fn work(report: &Report, seconds: f64) -> String {
     format!(
-        "work: {} of {} rows, {} rounds; {seconds:.1} s, of which {:.1} s solving and {:.1} s verifying",
-        report.rows, report.rows_total, report.rounds, report.solve_seconds, report.verify_seconds,
+        "work: {} of {} rows, {}; {seconds:.1} s, of which {:.1} s solving and {:.1} s verifying",
+        report.rows,
+        report.rows_total,
+        counted(report.rounds, "round"),
+        report.solve_seconds,
+        report.verify_seconds,
     )
 }

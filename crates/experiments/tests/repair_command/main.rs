@@ -3,7 +3,9 @@
 mod analyze;
 mod digits;
 mod networks;
+mod outputs;
 mod rank;
+mod untrusted;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
