@@ -13,12 +13,12 @@
 //! code stays. Any other failure of standard output is one, which [`exit`] says.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::error::ErrorKind as UsageError;
 use clap::{Arg, Command, CommandFactory, FromArgMatches};
 use indicatif::ProgressBar;
 use miette::{Diagnostic, MietteHandler, MietteHandlerOpts, ReportHandler};
@@ -83,15 +83,11 @@ pub fn say(text: impl Display) {
 /// Prints an error with its causes, its help and the text at fault, in colours where nothing of it is a
 /// control character.
 pub fn report(error: &dyn Diagnostic) {
-    say_styled(&rendered(error, false), || rendered(error, true));
-}
-
-/// Prints a text on standard error, in colours if all of them are ours.
-fn say_styled(plain: &str, coloured: impl FnOnce() -> String) {
-    match shown(plain) {
+    let plain = rendered(error, false);
+    match shown(&plain) {
         Cow::Owned(text) => say(text),
         Cow::Borrowed(_) => {
-            let _ = writeln!(io::stderr(), "{}", coloured());
+            let _ = writeln!(io::stderr(), "{}", rendered(error, true));
         }
     }
 }
@@ -129,20 +125,19 @@ pub fn exit(code: ExitCode) -> ExitCode {
 /// # Errors
 /// The exit code to end with, once help, version or a refusal is printed.
 pub fn arguments<C: CommandFactory + FromArgMatches>() -> Result<C, ExitCode> {
-    parse(std::env::args_os()).map_err(|error| {
-        match error.kind() {
-            UsageError::DisplayHelp | UsageError::DisplayVersion => drop(error.print()),
-            _ => say_styled(error.render().to_string().trim_end(), || {
-                // Where a terminal shows them, in its colours.
-                match io::stderr().is_terminal() {
-                    true => error.render().ansi().to_string(),
-                    false => error.render().to_string(),
-                }
-                .trim_end()
-                .to_owned()
-            }),
-        }
-        ExitCode::from(error.exit_code().clamp(0, 255) as u8)
+    let words: Vec<OsString> = std::env::args_os().collect();
+    parse(words.clone()).map_err(|error| {
+        // The same words with nothing in them that a terminal obeys are refused alike.
+        let words = words.iter().map(|word| word.to_string_lossy());
+        let safe: Vec<String> = words.map(|word| shown(&word).into_owned()).collect();
+        let error = parse::<C>(safe).err().unwrap_or_else(|| {
+            let kind = error.kind();
+            clap::Error::raw(kind, shown(&error.to_string()))
+        });
+        let code = error.exit_code();
+        // In colours on a terminal; nobody is left to tell that it fails.
+        let _ = error.print();
+        ExitCode::from(code.clamp(0, 255) as u8)
     })
 }
 
@@ -151,7 +146,7 @@ pub fn arguments<C: CommandFactory + FromArgMatches>() -> Result<C, ExitCode> {
 /// # Errors
 /// What is wrong with it, or the help or version that it asks for.
 pub fn parse<C: CommandFactory + FromArgMatches>(
-    words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> Result<C, clap::Error> {
     let mut command = with_negative_numbers(C::command());
     let mut found = command.try_get_matches_from_mut(words)?;
@@ -201,6 +196,7 @@ impl Write for Log {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use clap::error::ErrorKind as UsageError;
 
     use super::*;
     use crate::cli::Cli;
