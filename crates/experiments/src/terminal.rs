@@ -184,12 +184,13 @@ pub(crate) struct Log;
 impl Write for Log {
     fn write(&mut self, record: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(record);
-        io::stderr().write_all(shown(&text).as_bytes())?;
+        // As in `say`: the log would complain on the same closed stream.
+        let _ = io::stderr().write_all(shown(&text).as_bytes());
         Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -40,7 +40,7 @@ fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sibling>, D
             while let Some(sibling) = list.next_element()? {
                 if found.len() == MAX_LISTED {
                     return Err(A::Error::custom(format!(
-                        "more than {MAX_LISTED} files; name those that are needed in the registry"
+                        "more than {MAX_LISTED} files (name those that are needed in the registry)"
                     )));
                 }
                 found.push(sibling);
