@@ -64,13 +64,11 @@ pub fn print(text: impl Display) {
     let outcome = output
         .write_all(line.as_bytes())
         .and_then(|()| output.flush());
-    match outcome {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            if !LOST.swap(true, Ordering::Relaxed) {
-                say(format_args!("cannot write to standard output: {error}"));
-            }
-        }
-        _ => {}
+    if let Err(error) = outcome
+        && error.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        say(format_args!("cannot write to standard output: {error}"));
     }
 }
 
