@@ -266,25 +266,30 @@ impl Graph {
         if layer.kind == LayerKind::Embedding {
             return Editing::Never("rows of an embedding are not edited".to_owned());
         }
-        let mut reached = BTreeSet::from([layer.node]);
-        for (id, node) in self.nodes.iter().enumerate().skip(layer.node + 1) {
-            if node.sources.iter().any(|source| reached.contains(source)) {
-                reached.insert(id);
-                if !node.op.is_piecewise_linear() {
-                    return Editing::Sequentially;
-                }
-            }
+        match self.all_behind(layer, Op::is_piecewise_linear) {
+            true => Editing::Exactly,
+            false => Editing::Sequentially,
         }
-        Editing::Exactly
+    }
+
+    /// Whether the outputs are affine in the layer's output: a repair of the layer alone is one
+    /// quadratic program.
+    pub fn is_affine_behind(&self, layer: &Layer) -> bool {
+        self.all_behind(layer, Op::is_affine)
     }
 
     /// Whether an output depends on one channel of the layer's output alone, that of its own
     /// number: no node behind the layer that depends on it mixes channels.
     pub fn is_channelwise_behind(&self, layer: &Layer) -> bool {
+        self.all_behind(layer, Op::is_channelwise)
+    }
+
+    /// Whether all nodes that depend on the layer's output have a property.
+    fn all_behind(&self, layer: &Layer, holds: impl Fn(&Op) -> bool) -> bool {
         let mut reached = BTreeSet::from([layer.node]);
         for (id, node) in self.nodes.iter().enumerate().skip(layer.node + 1) {
             if node.sources.iter().any(|source| reached.contains(source)) {
-                if !node.op.is_channelwise() {
+                if !holds(&node.op) {
                     return false;
                 }
                 reached.insert(id);

@@ -198,17 +198,35 @@ impl Factor {
             .sum()
     }
 
+    /// Bytes while `more` rows are appended: the factor, what it is copied from where it grows, and
+    /// the new rows' products.
+    pub(crate) fn bytes_with(&self, more: usize) -> usize {
+        let len = self.len + more;
+        let held = self.stride * self.stride;
+        let grown = match len <= self.stride {
+            true => 0,
+            false => grown(len).saturating_mul(grown(len)),
+        };
+        let products = 2 * more * len;
+        grown.saturating_add(held + products).saturating_mul(8)
+    }
+
     fn reserve(&mut self, len: usize) {
         if len <= self.stride {
             return;
         }
-        let stride = len + len / 2 + 64;
+        let stride = grown(len);
         let mut values = vec![0.0; stride * stride];
         for c in 0..self.len {
             values[c * stride + c..c * stride + self.len].copy_from_slice(self.column(c));
         }
         (self.values, self.stride) = (values, stride);
     }
+}
+
+/// The stride that has room for this many rows and some more.
+fn grown(len: usize) -> usize {
+    len + len / 2 + 64
 }
 
 /// Factors the leading independent rows of a positive semidefinite matrix (lower triangle),

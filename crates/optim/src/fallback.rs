@@ -20,6 +20,12 @@ use crate::error::OptimError;
 /// Largest number of rows, whose dense kernel matrix is factored in every iteration.
 pub(crate) const MAX_ROWS: usize = 4_000;
 
+/// Bytes of the dual over this many rows: the kernel matrix, its triangle as a sparse matrix with
+/// indices, and the solver's copy and factor of it.
+pub(crate) fn dual_bytes(rows: usize) -> usize {
+    40 * rows * rows
+}
+
 /// What the interior-point method found.
 pub(crate) enum Fallback {
     /// Multipliers near the optimum.

@@ -39,7 +39,9 @@ use std::time::Instant;
 use crate::constraints::{Constraints, Quota, Separation};
 use crate::error::{BoxError, OptimError};
 use crate::lazy::minimise_l2;
-use crate::lp::{Clarabel, LinearProgram, LpOutcome, LpSolution, LpSolver, LpStop};
+use crate::lp::{
+    BYTES_PER_NONZERO, Clarabel, LinearProgram, LpOutcome, LpSolution, LpSolver, LpStop,
+};
 use crate::norms::Norm;
 use crate::restricted::Restricted;
 use crate::rows::{Inputs, Row, Shape, Unknown, adjoint};
@@ -258,15 +260,22 @@ impl<'a> Generation<'a> {
 
     fn solve_master(&mut self) -> Result<Result<Round, StopReason>, OptimError> {
         let program = self.master.program(self.constraints.inputs());
+        let bytes = program.nonzeros().saturating_mul(BYTES_PER_NONZERO);
+        if bytes > self.limits.max_bytes {
+            return Ok(Err(StopReason::Memory { bytes }));
+        }
         let solution = match self.solve(&program)? {
             LpOutcome::Optimal(solution) => solution,
             LpOutcome::Stopped(LpStop::Time) => return Ok(Err(StopReason::Time)),
             // The slacks make a master feasible and its costs bound it.
             ended => {
-                let what = format!(
-                    "{} on a feasible bounded master: {ended:?}",
-                    self.solver.name()
-                );
+                let solver = self.solver.name();
+                let ended = match ended {
+                    LpOutcome::Stopped(stop) => stop.to_string(),
+                    LpOutcome::Unbounded => "called unbounded".to_owned(),
+                    _ => "called infeasible".to_owned(),
+                };
+                let what = format!("{solver} on a feasible bounded master: {ended}");
                 let residual = f64::INFINITY;
                 return Ok(Err(StopReason::Numerical { what, residual }));
             }

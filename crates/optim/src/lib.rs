@@ -81,6 +81,4 @@ pub use master::{Master, MasterOutcome};
 pub use norms::Norm;
 pub use row_qp::{RowOptimum, RowSolution, solve_kernel, solve_rows};
 pub use rows::{Inputs, Row, Shape, Unknown, adjoint, apply};
-pub use solution::{
-    Farkas, INFEASIBLE_RADIUS, Limits, Multiplier, Optimum, Solution, Stop, StopReason,
-};
+pub use solution::{CANCELLATION, Farkas, Limits, Multiplier, Optimum, Solution, Stop, StopReason};

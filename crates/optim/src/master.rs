@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use crate::active_set::{ActiveSet, Ascent};
 use crate::error::{OptimError, check_finite, check_len};
-use crate::fallback::{Fallback, MAX_ROWS, solve_dual};
+use crate::fallback::{Fallback, MAX_ROWS, dual_bytes, solve_dual};
 use crate::rows::{Inputs, Row, Shape, Unknown};
 use crate::solution::{Farkas, Limits, Multiplier, StopReason};
 
@@ -125,7 +125,8 @@ impl Master {
         what: &'static str,
         residual: f64,
     ) -> Result<MasterOutcome, OptimError> {
-        if self.set.rows.len() > MAX_ROWS {
+        let rows = self.set.rows.len();
+        if rows > MAX_ROWS || dual_bytes(rows) > limits.max_bytes {
             return Ok(Ascent::Stalled { what, residual }.into());
         }
         let kernel = self.set.full_kernel();
@@ -207,6 +208,7 @@ impl From<Ascent> for MasterOutcome {
             Ascent::Rounded { residual } => Self::Rounded { residual },
             Ascent::Infeasible(proof) => Self::Infeasible(proof),
             Ascent::Time => Self::Stopped(StopReason::Time),
+            Ascent::Memory(bytes) => Self::Stopped(StopReason::Memory { bytes }),
             Ascent::Stalled { what, residual } => Self::Stopped(StopReason::Numerical {
                 what: what.into(),
                 residual,

@@ -1,13 +1,15 @@
 //! What a solver may spend, and what it returns.
 
+use std::fmt;
 use std::time::Instant;
 
 use crate::constraints::Quota;
 use crate::rows::Unknown;
 
-/// A Farkas vector counts as a proof of infeasibility only if it excludes every x whose norm is
-/// below this multiple of the largest distance b_r / ||a_r|| of one of its rows from the origin.
-pub const INFEASIBLE_RADIUS: f64 = 1e6;
+/// Share of sum_r y_r |a_rj| that a Farkas vector y may leave in any column j, and of
+/// sum_r y_r |b_r| that b . y must exceed: what rounding in 64 bits may have left of an exact
+/// proof. Neither depends on the units of columns or rows.
+pub const CANCELLATION: f64 = 1e-9;
 
 /// Tolerances and limits of a solve.
 #[derive(Clone, Debug)]
@@ -20,6 +22,9 @@ pub struct Limits {
     pub max_pivots: usize,
     /// When to stop, whatever has been reached. Default never.
     pub deadline: Option<Instant>,
+    /// Bytes that the factor of the active rows, or the program of a master, may take; how large
+    /// it becomes is known before it is made. Default unbounded.
+    pub max_bytes: usize,
     /// Rows per round: at most `per_input` (default 8) for one repair point and
     /// max(`total`, half the active rows) (default 200) in all.
     pub quota: Quota,
@@ -32,6 +37,7 @@ impl Default for Limits {
             max_rounds: 200,
             max_pivots: 20_000,
             deadline: None,
+            max_bytes: usize::MAX,
             quota: Quota {
                 per_input: 8,
                 total: 200,
@@ -92,12 +98,12 @@ pub struct Optimum {
     pub rounds: usize,
 }
 
-/// Multipliers y >= 0 of conflicting rows: J^T y is (nearly) 0 while b . y > 0.
+/// Multipliers y >= 0 of conflicting rows: J^T y is 0 up to rounding while b . y > 0.
 ///
-/// If x satisfies the rows then b . y <= y^T J x <= ||J^T y|| ||x||, so no x with
-/// ||x|| < b . y / ||J^T y|| does. That radius is required to be at least [`INFEASIBLE_RADIUS`]
-/// times the largest b_r / ||a_r|| among the rows named, so that only rounding separates the
-/// vector from an exact proof.
+/// Every column cancels by itself, |sum_r y_r a_rj| <= [`CANCELLATION`] sum_r y_r |a_rj|, so
+/// that coefficients which differ from the rows' by that share of themselves contradict each
+/// other exactly. A large column proves nothing about the others, and scaling a column or a row
+/// changes no verdict. All rows named are hard.
 #[derive(Clone, Debug)]
 pub struct Farkas {
     /// The conflicting rows, in decreasing order of weight; the largest weight is 1.
@@ -113,7 +119,8 @@ pub struct Farkas {
 }
 
 impl Farkas {
-    /// No x with a smaller norm satisfies the rows.
+    /// No x with a smaller norm satisfies the rows: b . y <= y^T J x <= ||J^T y|| ||x||. The norm is
+    /// that of the coordinates in which the rows are given.
     pub fn radius(&self) -> f64 {
         self.value / self.residual
     }
@@ -146,6 +153,11 @@ pub enum StopReason {
     Time,
     /// The rounds of separation are spent.
     Rounds,
+    /// The next step needs more than [`Limits::max_bytes`].
+    Memory {
+        /// The bytes that it needs.
+        bytes: usize,
+    },
     /// Rounding keeps the solver from the tolerance.
     Numerical {
         /// What could not be driven down, and where.
@@ -153,4 +165,20 @@ pub enum StopReason {
         /// How far it came: a violation or a residual.
         residual: f64,
     },
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time => f.write_str("the time limit passed"),
+            Self::Rounds => f.write_str("the rounds of constraint generation are spent"),
+            Self::Memory { bytes } => write!(f, "{bytes} bytes are needed"),
+            Self::Numerical { what, residual } => {
+                write!(
+                    f,
+                    "rounding keeps it from an answer: {what}, {residual:.1e} is left"
+                )
+            }
+        }
+    }
 }

@@ -77,7 +77,8 @@ fn measure(
     let report = report.ok_or("no repetition ran")?;
 
     let suffix = Suffix::new(network, std::slice::from_ref(layer), set, true)?;
-    let program = FullProgram::new(&suffix, set, Objective::L2, SAFETY, None)?;
+    let program = FullProgram::new(&suffix, set, Objective::L2, SAFETY, None, None)?;
+    let program = program.ok_or("no deadline passes")?;
     let (rows, _, nonzeros) = program.size();
     let start = Instant::now();
     let FullOutcome::Optimal(_, value, _) = program.solve(None)? else {

@@ -48,6 +48,21 @@ impl Change {
         self.entries().map(|d| d * d).sum::<f64>().sqrt()
     }
 
+    /// Sum of the absolute entries.
+    pub fn norm_l1(&self) -> f64 {
+        self.entries().map(f64::abs).sum()
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.tensors.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Largest absolute entry.
     pub fn norm_linf(&self) -> f64 {
         self.entries().fold(0.0, |largest, d| largest.max(d.abs()))

@@ -45,6 +45,7 @@ pub fn first_order(
 ) -> Result<FirstOrder, RepairError> {
     let settings = Settings {
         safety: 0.0,
+        unit: 1.0,
         max_memory,
         keep_zeros: false,
         start: None,

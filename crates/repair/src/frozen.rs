@@ -19,17 +19,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use network::{Mode, NodeId, Pattern, Target};
-use optim::{BoxError, Constraints, Inputs, Quota, Row, Separation, Shape, Unknown, apply};
+use optim::{
+    BoxError, Constraints, Inputs, Multiplier, Quota, Row, Separation, Shape, Unknown, adjoint,
+    apply,
+};
 
 use crate::affine::Features;
 use crate::coordinates::Coordinates;
 use crate::families::{Families, Kind};
 use crate::metric::Metric;
 use crate::suffix::{PointTarget, State, Suffix};
+use crate::units::Units;
 use crate::{Change, RepairError, RepairSet};
 
-/// How far inside its half-space each row is kept, so that rounding the weights
-/// to their dtype flips neither a specification nor a sign; how far outside it may lie, if negative.
+/// How far inside its half-space each row is kept, in the unit of what the row compares (1 for
+/// numbers of ordinary size), so that rounding the weights to their dtype flips neither a
+/// specification nor a sign; how far outside it may lie, if negative.
 #[derive(Clone, Copy, Debug)]
 pub struct Safety {
     /// For specification rows.
@@ -59,6 +64,7 @@ pub struct FrozenRows<'a> {
     /// Points whose rows count.
     included: Vec<bool>,
     families: Families,
+    units: Units,
     inputs: Inputs,
     /// Whether the first inputs are those of the points, one position each.
     single: bool,
@@ -72,17 +78,46 @@ struct Factors {
     input: usize,
     sensitivity: Vec<f64>,
     tail: Vec<f64>,
+    /// What both are divided by.
+    unit: f64,
+}
+
+impl Factors {
+    fn divided_by(mut self, unit: f64) -> Self {
+        let numbers = self.sensitivity.iter_mut().chain(&mut self.tail);
+        numbers.for_each(|number| *number /= unit);
+        self.unit = unit;
+        self
+    }
 }
 
 /// A violated row before its factors are known.
 struct Violation {
     id: usize,
+    /// Of the row, in its unit.
     amount: f64,
     kind: Kind,
-    /// The left side at the candidate.
+    /// What the row is divided by.
+    unit: f64,
+    /// The left side at the candidate, divided.
     value: f64,
-    /// The right side, safety included.
+    /// The right side, divided, safety included.
     bound: f64,
+}
+
+impl Violation {
+    /// The row `value >= bound` in a unit, kept `safety` units inside its half-space.
+    fn new(id: usize, kind: Kind, [value, bound]: [f64; 2], unit: f64, safety: f64) -> Self {
+        let (value, bound) = (value / unit, bound / unit + safety);
+        Self {
+            id,
+            amount: bound - value,
+            kind,
+            unit,
+            value,
+            bound,
+        }
+    }
 }
 
 impl<'a> FrozenRows<'a> {
@@ -127,9 +162,12 @@ impl<'a> FrozenRows<'a> {
             tail: coordinates[1..].iter().map(Coordinates::len).sum(),
         };
         let families = Families::new(suffix.network(), set, &pattern, box_bound, shape);
+        let chunks = chunks(suffix, &state, set.len(), families.units, max_memory);
+        let units = Units::new(suffix, &state, &pattern, set, chunks)?;
         let mut rows = Self {
             suffix,
             set,
+            units,
             coordinates,
             shape,
             state,
@@ -177,14 +215,25 @@ impl<'a> FrozenRows<'a> {
         change
     }
 
-    /// Points that are evaluated together: as many as the memory holds.
-    fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let per_point = 8 * (self.families.units + self.suffix.sensitivity_numbers(&self.state));
-        let size = VALUE_SHARE * self.max_memory as f64 / per_point.max(1) as f64;
-        let (size, count) = ((size as usize).max(1), self.set.len());
-        (0..count)
-            .step_by(size)
-            .map(move |first| first..(first + size).min(count))
+    /// The Euclidean norm, over the entries of the tensors, of Σ_r y_r a_r.
+    pub(crate) fn gradient_norm(&self, multipliers: &[Multiplier]) -> f64 {
+        let row = |multiplier: &Multiplier| Some((self.row(multiplier.row)?, multiplier.value));
+        let rows: Vec<(Row, f64)> = multipliers.iter().filter_map(row).collect();
+        let weighted = rows.iter().map(|(row, y)| (row, *y));
+        let sum = adjoint(&self.shape, &self.inputs, weighted);
+        let mut square = self.coordinates[0].gradient_squared(&sum.matrix);
+        let mut rest = sum.tail.as_slice();
+        for part in &self.coordinates[1..] {
+            let (head, tail) = rest.split_at(part.len());
+            square += part.gradient_squared(head);
+            rest = tail;
+        }
+        square.sqrt()
+    }
+
+    /// What a row was divided by.
+    pub(crate) fn unit_of(&self, row: usize) -> f64 {
+        self.factors.get(&row).map_or(1.0, |factors| factors.unit)
     }
 
     /// Every row's violation at `x`; negative amounts are slack.
@@ -192,7 +241,9 @@ impl<'a> FrozenRows<'a> {
         let change = self.change(x);
         let moved = self.suffix.at(Some(&change))?;
         let wanted = self.families.wanted(self.suffix.network());
-        for points in self.chunks() {
+        let count = self.set.len();
+        let (units, memory) = (self.families.units, self.max_memory);
+        for points in chunks(self.suffix, &self.state, count, units, memory) {
             let frozen = self.pattern.select(&points.clone().collect::<Vec<_>>());
             let values = self.suffix.evaluate(
                 &moved,
@@ -228,15 +279,6 @@ impl<'a> FrozenRows<'a> {
             let width = values.len() / count;
             &values[local * width..(local + 1) * width]
         };
-        let mut row = |id, kind, value: f64, bound: f64| {
-            visit(Violation {
-                id,
-                amount: bound - value,
-                kind,
-                value,
-                bound,
-            });
-        };
         let outputs = of(self.suffix.network().graph().output());
         for (index, inequality) in self.set.points[point].iter().enumerate() {
             let kind = Kind::Specification {
@@ -244,15 +286,19 @@ impl<'a> FrozenRows<'a> {
                 inequality: index,
             };
             let id = self.families.specification[point] + index;
-            row(
+            let sides = [inequality.slack(outputs), 0.0];
+            let unit = self.units.specification;
+            visit(Violation::new(
                 id,
                 kind,
-                inequality.slack(outputs),
+                sides,
+                unit,
                 self.safety.specification,
-            );
+            ));
         }
         for (family, signs) in self.families.signs.iter().enumerate() {
             let pieces = &self.pattern.pieces()[&signs.node];
+            let units = &self.units.signs[&signs.node];
             for (unit, z) in of(signs.source).iter().enumerate() {
                 let entry = point * signs.width + unit;
                 let piece = pieces[entry];
@@ -261,12 +307,20 @@ impl<'a> FrozenRows<'a> {
                     family,
                     unit,
                 };
-                let bound = piece.bound + self.safety.sign;
-                row(signs.first + entry, kind, piece.side * z, bound);
+                let sides = [piece.side * z, piece.bound];
+                let id = signs.first + entry;
+                visit(Violation::new(
+                    id,
+                    kind,
+                    sides,
+                    units[unit],
+                    self.safety.sign,
+                ));
             }
         }
         for (family, windows) in self.families.windows.iter().enumerate() {
             let winners = &self.pattern.pools()[&windows.node];
+            let unit = self.units.windows[&windows.node];
             let z = of(windows.source);
             for window in 0..windows.width {
                 let entry = point * windows.width + window;
@@ -279,8 +333,14 @@ impl<'a> FrozenRows<'a> {
                     };
                     // Equal members give the same value, whichever wins: no safety is needed.
                     let id = windows.first + entry * windows.members + member;
-                    let bound = self.safety.sign.min(0.0);
-                    row(id, kind, z[winner] - z[loser], bound);
+                    let safety = self.safety.sign.min(0.0);
+                    visit(Violation::new(
+                        id,
+                        kind,
+                        [z[winner] - z[loser], 0.0],
+                        unit,
+                        safety,
+                    ));
                 }
             }
         }
@@ -293,13 +353,9 @@ impl<'a> FrozenRows<'a> {
         for (entry, d) in entries.enumerate() {
             for upper in [false, true] {
                 let value = if upper { -d } else { d };
-                visit(Violation {
-                    id: self.families.boxes + 2 * entry + usize::from(upper),
-                    amount: -bound - value,
-                    kind: Kind::Box { entry, upper },
-                    value,
-                    bound: -bound,
-                });
+                let id = self.families.boxes + 2 * entry + usize::from(upper);
+                let kind = Kind::Box { entry, upper };
+                visit(Violation::new(id, kind, [value, -bound], 1.0, 0.0));
             }
         }
     }
@@ -340,13 +396,13 @@ impl<'a> FrozenRows<'a> {
 
     /// Computes the factors of the rows that are met for the first time.
     fn prepare(&mut self, chosen: &[Violation]) -> Result<(), RepairError> {
-        let mut fresh: Vec<(usize, PointTarget)> = Vec::new();
+        let mut fresh: Vec<(usize, f64, PointTarget)> = Vec::new();
         for violation in chosen {
             if self.factors.contains_key(&violation.id) {
                 continue;
             }
             match (violation.kind, self.target(violation.kind)) {
-                (_, Some(target)) => fresh.push((violation.id, target)),
+                (_, Some(target)) => fresh.push((violation.id, violation.unit, target)),
                 (Kind::Box { entry, upper }, None) => {
                     let factors = self.box_factors(entry, if upper { -1.0 } else { 1.0 });
                     self.factors.insert(violation.id, factors);
@@ -354,15 +410,16 @@ impl<'a> FrozenRows<'a> {
                 _ => {}
             }
         }
-        fresh.sort_by_key(|(id, target)| (target.point, *id));
+        fresh.sort_by_key(|(id, _, target)| (target.point, *id));
         let numbers = 8 * self.suffix.sensitivity_numbers(&self.state).max(1);
         let size = SENSITIVITY_SHARE * self.max_memory as f64 / numbers as f64;
         let mut features: Option<(usize, Vec<Features>)> = None;
         for chunk in fresh.chunks((size as usize).clamp(1, 2048)) {
-            let targets: Vec<PointTarget> = chunk.iter().map(|(_, t)| t.clone()).collect();
+            let targets: Vec<PointTarget> =
+                chunk.iter().map(|(.., target)| target.clone()).collect();
             let pattern = Some(&self.pattern);
             let found = self.suffix.sensitivities(&self.state, &targets, pattern)?;
-            for ((id, target), deltas) in chunk.iter().zip(found) {
+            for ((id, unit, target), deltas) in chunk.iter().zip(found) {
                 let point = target.point;
                 let known = match features.take() {
                     Some((of, known)) if of == point => known,
@@ -370,7 +427,7 @@ impl<'a> FrozenRows<'a> {
                 };
                 let factors = self.factorise(point, &deltas, &known)?;
                 features = Some((point, known));
-                self.factors.insert(*id, factors);
+                self.factors.insert(*id, factors.divided_by(*unit));
             }
         }
         Ok(())
@@ -391,6 +448,7 @@ impl<'a> FrozenRows<'a> {
                 input: point,
                 sensitivity: self.coordinates[0].of_sensitivity(&deltas[0]),
                 tail,
+                unit: 1.0,
             });
         }
         let [h, sensitivity] = self.coordinates[0].outer_products(&deltas[0], &features[0]);
@@ -398,6 +456,7 @@ impl<'a> FrozenRows<'a> {
             input: self.inputs.push(h),
             sensitivity,
             tail,
+            unit: 1.0,
         })
     }
 
@@ -431,23 +490,26 @@ impl<'a> FrozenRows<'a> {
                 self.inputs.push(unit)
             },
             tail,
+            unit: 1.0,
         }
+    }
+
+    /// A row whose factors are known, with the right-hand side 0.
+    fn row(&self, id: usize) -> Option<Row> {
+        let factors = self.factors.get(&id)?;
+        Some(Row {
+            id,
+            input: factors.input,
+            sensitivity: factors.sensitivity.clone(),
+            tail: factors.tail.clone(),
+            rhs: 0.0,
+            softness: 0.0,
+        })
     }
 
     /// The rows of chosen violations at the candidate `x`.
     fn rows(&self, chosen: &[Violation], x: &Unknown) -> Vec<Row> {
-        let row = |violation: &Violation| {
-            let factors = &self.factors[&violation.id];
-            Row {
-                id: violation.id,
-                input: factors.input,
-                sensitivity: factors.sensitivity.clone(),
-                tail: factors.tail.clone(),
-                rhs: 0.0,
-                softness: 0.0,
-            }
-        };
-        let mut rows: Vec<Row> = chosen.iter().map(row).collect();
+        let mut rows: Vec<Row> = chosen.iter().filter_map(|v| self.row(v.id)).collect();
         // value(x) = value(0) + a · x, so the right-hand side is bound - value(x) + a · x.
         let values = apply(&self.shape, &self.inputs, &rows, x);
         for ((row, violation), value) in rows.iter_mut().zip(chosen).zip(values) {
@@ -455,6 +517,23 @@ impl<'a> FrozenRows<'a> {
         }
         rows
     }
+}
+
+/// Points that are evaluated together: as many as the memory holds, each with `units` values that
+/// rows read.
+fn chunks(
+    suffix: &Suffix<'_>,
+    state: &State,
+    count: usize,
+    units: usize,
+    max_memory: usize,
+) -> impl Iterator<Item = Range<usize>> + use<> {
+    let per_point = 8 * (units + suffix.sensitivity_numbers(state));
+    let size = VALUE_SHARE * max_memory as f64 / per_point.max(1) as f64;
+    let size = (size as usize).max(1);
+    (0..count)
+        .step_by(size)
+        .map(move |first| first..(first + size).min(count))
 }
 
 impl Constraints for FrozenRows<'_> {

@@ -11,13 +11,16 @@
 //! lazily generated problem is checked.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use network::{Mode, NodeId, Op, Pattern};
-use optim::lp::{Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop};
+use optim::lp::{
+    BYTES_PER_NONZERO, Clarabel, ConvexProgram, LinearProgram, LpOutcome, LpSolver, LpStop,
+};
 
 use crate::frozen::Safety;
 use crate::suffix::{State, Suffix};
+use crate::units::Units;
 use crate::{Change, Objective, RepairError, RepairSet};
 
 /// The program and where Δ is in it.
@@ -39,7 +42,18 @@ pub enum FullOutcome {
 }
 
 impl FullProgram {
-    /// Writes the problem out.
+    /// Bytes that solving the program takes, known before it is written: every number that the
+    /// points' layers read is an entry of its matrix.
+    pub fn estimated_bytes(suffix: &Suffix<'_>, set: &RepairSet) -> usize {
+        let first = suffix.layer().index;
+        let layers = suffix.network().layers()[first..].iter();
+        let reads = layers.map(|layer| layer.outputs.saturating_mul(layer.inputs + 2));
+        let of_point = reads.fold(0_usize, usize::saturating_add);
+        let entries = set.len().saturating_mul(of_point);
+        entries.saturating_mul(BYTES_PER_NONZERO)
+    }
+
+    /// Writes the problem out; `None` if the deadline passes before it is written.
     ///
     /// # Errors
     /// [`RepairError::Unsupported`] for a graph that is no chain behind the start
@@ -51,12 +65,18 @@ impl FullProgram {
         objective: Objective,
         safety: Safety,
         box_bound: Option<f64>,
-    ) -> Result<Self, RepairError> {
+        deadline: Option<Instant>,
+    ) -> Result<Option<Self>, RepairError> {
         let state = suffix.at(None)?;
         let pattern = suffix.pattern(&state)?;
+        let units = Units::new(suffix, &state, &pattern, set, std::iter::once(0..set.len()))?;
+        let kept = units.specification * safety.specification;
         let bound = box_bound.unwrap_or(f64::INFINITY);
         let mut writer = Writer::new(suffix, &state, &pattern, safety, bound)?;
-        let outputs = writer.values()?;
+        (writer.units, writer.deadline) = (units, deadline);
+        let Some(outputs) = writer.values()? else {
+            return Ok(None);
+        };
         let original = suffix.outputs(&state, Mode::Frozen(&pattern))?;
         let classes = original.len() / set.len();
         for (i, inequalities) in set.points.iter().enumerate() {
@@ -65,9 +85,7 @@ impl FullProgram {
                     .terms
                     .iter()
                     .map(|&(c, a)| (outputs[i][c].0, a * outputs[i][c].1));
-                writer
-                    .linear
-                    .at_least(terms, inequality.bound + safety.specification);
+                writer.linear.at_least(terms, inequality.bound + kept);
             }
         }
         let entries: Vec<usize> = writer.entries().collect();
@@ -99,13 +117,13 @@ impl FullProgram {
             }
         }
         let tensors = writer.tensors();
-        Ok(Self {
+        Ok(Some(Self {
             program: ConvexProgram {
                 linear: writer.linear,
                 quadratic,
             },
             tensors,
-        })
+        }))
     }
 
     /// Rows, variables and non-zeros.
@@ -147,6 +165,8 @@ struct Writer<'a> {
     suffix: &'a Suffix<'a>,
     pattern: &'a Pattern,
     safety: Safety,
+    units: Units,
+    deadline: Option<Instant>,
     /// `[h_i; 1]`, points x (m + 1).
     inputs: Vec<f64>,
     /// The start layer's outputs at the original weights, points x p.
@@ -199,6 +219,8 @@ impl<'a> Writer<'a> {
             suffix,
             pattern,
             safety,
+            units: Units::default(),
+            deadline: None,
             inputs,
             start: values.remove(&start).unwrap_or_default(),
             linear,
@@ -229,13 +251,25 @@ impl<'a> Writer<'a> {
         self.weight.iter().chain(&self.bias).chain(later).copied()
     }
 
-    /// Walks the graph behind the start layer; returns the outputs of each point.
-    fn values(&mut self) -> Result<Vec<Vec<Scaled>>, RepairError> {
+    fn expired(&self) -> bool {
+        self.deadline.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Walks the graph behind the start layer; returns the outputs of each point, `None` if the
+    /// deadline passes on the way.
+    fn values(&mut self) -> Result<Option<Vec<Vec<Scaled>>>, RepairError> {
         let network = self.suffix.network();
         let start = self.suffix.layer().node;
         let points = self.suffix.points();
         let mut values: BTreeMap<NodeId, Vec<Vec<Scaled>>> = BTreeMap::new();
-        values.insert(start, (0..points).map(|i| self.start_layer(i)).collect());
+        let mut first = Vec::with_capacity(points);
+        for point in 0..points {
+            if self.expired() {
+                return Ok(None);
+            }
+            first.push(self.start_layer(point));
+        }
+        values.insert(start, first);
         for (id, node) in network.graph().nodes().iter().enumerate().skip(start + 1) {
             let unsupported = || RepairError::Unsupported {
                 node: node.name.clone(),
@@ -267,21 +301,25 @@ impl<'a> Writer<'a> {
                         .iter()
                         .position(|affine| affine.layer().node == id);
                     let source = source.clone();
-                    (0..points)
-                        .map(|i| self.linear_layer(id, i, &source[i], &weight, &bias, offset))
-                        .collect()
+                    let mut outputs = Vec::with_capacity(points);
+                    for (i, source) in source.iter().enumerate() {
+                        if self.expired() {
+                            return Ok(None);
+                        }
+                        outputs.push(self.linear_layer(id, i, source, &weight, &bias, offset));
+                    }
+                    outputs
                 }
                 _ => return Err(unsupported()),
             };
             values.insert(id, value);
         }
-        values
-            .remove(&network.graph().output())
-            .ok_or_else(|| RepairError::Shape {
-                what: "output nodes",
-                expected: 1,
-                got: 0,
-            })
+        let outputs = values.remove(&network.graph().output());
+        outputs.map(Some).ok_or_else(|| RepairError::Shape {
+            what: "output nodes",
+            expected: 1,
+            got: 0,
+        })
     }
 
     fn start_layer(&mut self, i: usize) -> Vec<Scaled> {
@@ -331,14 +369,19 @@ impl<'a> Writer<'a> {
         let nodes = self.suffix.network().graph().nodes();
         let reads = |activation: &NodeId| nodes[*activation].sources[0] == id;
         let (mut lower, mut upper) = (f64::NEG_INFINITY, f64::INFINITY);
-        for (_, pieces) in self
+        for (activation, pieces) in self
             .pattern
             .pieces()
             .iter()
             .filter(|(activation, _)| reads(activation))
         {
             let piece = pieces[i * width + u];
-            let end = piece.bound + self.safety.sign;
+            let unit = self
+                .units
+                .signs
+                .get(activation)
+                .map_or(1.0, |units| units[u]);
+            let end = piece.bound + self.safety.sign * unit;
             if piece.side > 0.0 {
                 lower = lower.max(end);
             } else {

@@ -47,6 +47,7 @@ mod behind;
 mod change;
 mod coordinates;
 mod duplicates;
+mod equilibration;
 mod error;
 mod families;
 mod first_order;
@@ -65,6 +66,7 @@ mod solve;
 mod specification;
 mod suffix;
 mod summed;
+mod units;
 mod verify;
 mod written;
 

@@ -19,12 +19,12 @@ use faer::linalg::solvers::Llt;
 use faer::linalg::triangular_solve::{
     solve_lower_triangular_in_place, solve_upper_triangular_in_place,
 };
-use faer::{Mat, MatMut, Par, Side};
+use faer::{Mat, MatMut, MatRef, Par, Side};
 use network::Layer;
 
-use crate::RepairError;
 use crate::affine::Affine;
 use crate::guard::GuardMoments;
+use crate::{Change, RepairError};
 
 /// Default damping ε.
 pub const DAMPING: f64 = 1e-3;
@@ -68,6 +68,27 @@ impl Metric {
         Ok(Self { blocks })
     }
 
+    /// One block per layer.
+    pub(crate) fn of_blocks(blocks: Vec<Block>) -> Self {
+        Self { blocks }
+    }
+
+    /// ½‖Δ‖² of a change of these layers.
+    pub(crate) fn half_square(&self, layers: &[Affine], change: &Change) -> f64 {
+        let parts = layers.iter().zip(&self.blocks);
+        let square = |(affine, block): (&Affine, &Block)| -> f64 {
+            let (p, width) = (affine.group_outputs(), affine.width());
+            let matrix = affine.matrix(change);
+            let groups = matrix.chunks_exact((p * width).max(1)).enumerate();
+            let of_group = |(group, entries): (usize, &[f64])| {
+                let delta = MatRef::from_row_major_slice(entries, p, width).to_owned();
+                block.coordinates(group, delta).norm_l2().powi(2)
+            };
+            groups.map(of_group).sum()
+        };
+        0.5 * parts.map(square).sum::<f64>()
+    }
+
     /// The metric of each layer, in the order given.
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
@@ -100,6 +121,31 @@ impl Metric {
 }
 
 impl Block {
+    /// The metric with factors L_A D and L_G E for diagonal D and E, given per group.
+    pub(crate) fn scaled(&self, diagonals: &[[Vec<f64>; 2]]) -> Self {
+        let scaled = |factor: Option<&Mat<f64>>, scales: &[f64]| {
+            let n = scales.len();
+            Mat::from_fn(n, n, |i, j| match factor {
+                Some(factor) => factor[(i, j)] * scales[j],
+                None if i == j => scales[i],
+                None => 0.0,
+            })
+        };
+        let groups = diagonals
+            .iter()
+            .enumerate()
+            .map(|(group, [inputs, outputs])| {
+                let own = self.factors.as_ref().map(|factors| &factors[group]);
+                [
+                    scaled(own.map(|own| &own[0]), inputs),
+                    scaled(own.map(|own| &own[1]), outputs),
+                ]
+            });
+        Self {
+            factors: Some(groups.collect()),
+        }
+    }
+
     fn guarded(affine: &Affine, moments: &GuardMoments, damping: f64) -> Result<Self, RepairError> {
         let layer = affine.layer();
         let found = moments.layer(layer)?;
@@ -193,6 +239,17 @@ impl Block {
             Some(factors) => {
                 let [inputs, outputs] = &factors[group];
                 outputs.transpose() * delta * inputs
+            }
+        }
+    }
+
+    /// `L_G X L_Aᵀ` for a group's X, outputs x width: the gradient whose coordinates are X.
+    pub(crate) fn gradient(&self, group: usize, coordinates: MatRef<'_, f64>) -> Mat<f64> {
+        match &self.factors {
+            None => coordinates.to_owned(),
+            Some(factors) => {
+                let [inputs, outputs] = &factors[group];
+                outputs * coordinates * inputs.transpose()
             }
         }
     }

@@ -100,7 +100,8 @@ impl FromStr for Objective {
 pub enum Method {
     /// Their pattern is kept: exact, optimal, and infeasibility is proved (APRNN).
     Frozen,
-    /// Their pattern may change: linearise, solve, step, repeat.
+    /// Their pattern may change: linearise, solve, step, repeat. Where the outputs are affine in the
+    /// layer there is no pattern, and the repair is the one quadratic program that the other method solves.
     #[default]
     Sequential,
 }

@@ -12,8 +12,9 @@ use crate::Change;
 pub enum Outcome {
     /// Every specification holds on the weights as saved.
     Repaired(Box<Repair>),
-    /// No change of this layer under this method satisfies all specifications, within the
-    /// [radius](Conflict::radius) to which arithmetic can tell.
+    /// No change of this layer under this method satisfies all specifications: a combination of
+    /// rows whose coefficients cancel, entry by entry of the tensors up to rounding, asks for more
+    /// than nothing. The verdict depends neither on the objective nor on the guard set.
     Infeasible(Conflict),
     /// Neither was shown.
     Unknown(Box<Unfinished>),
@@ -63,10 +64,25 @@ pub struct Conflict {
     pub points: Vec<usize>,
     /// Whether every proper subset was shown to be satisfiable.
     pub minimal: bool,
-    /// No change with a smaller norm, in the metric of the objective, satisfies them.
+    /// No change whose Euclidean norm over all entries of the tensors is smaller satisfies them,
+    /// even if the coefficients cancel no further than rounding shows; infinite where they cancel
+    /// exactly.
     pub radius: f64,
     /// Sizes and times.
     pub report: Report,
+}
+
+impl Conflict {
+    /// What is excluded, in words.
+    pub fn excluded(&self) -> String {
+        match self.radius.is_finite() {
+            true => format!(
+                "no change of the parameters with a Euclidean norm below {:.1e} satisfies them",
+                self.radius
+            ),
+            false => "no change at all satisfies them".to_owned(),
+        }
+    }
 }
 
 /// A repair that stopped short of an answer.
@@ -110,7 +126,14 @@ pub enum StopReason {
         /// The worst slack after rounding.
         worst_slack: f64,
     },
-    /// The specifications contradict each other by less than rounding can tell.
+    /// The answer needs more memory than there may be used.
+    Memory {
+        /// Bytes that it needs, about.
+        needed: usize,
+        /// Bytes that it may take.
+        limit: usize,
+    },
+    /// Whether the specifications contradict each other is more than rounding lets tell.
     Undecided,
     /// A repaired weight exceeds the largest number of its dtype.
     Overflow,
@@ -127,6 +150,7 @@ impl StopReason {
             Self::Rounds { .. } => "rounds",
             Self::NoLinearPiece(_) => "no linear piece",
             Self::Rounding { .. } => "rounding",
+            Self::Memory { .. } => "memory",
             Self::Undecided => "undecided",
             Self::Overflow => "overflow",
             Self::Solver(_) => "solver",
@@ -143,13 +167,11 @@ impl fmt::Display for StopReason {
                 worst_slack,
                 conflict,
             } => {
-                let wrong = points.len();
-                write!(
-                    f,
-                    "stalled at {wrong} points, worst slack {worst_slack:.2e}"
-                )?;
+                let wrong = counted(points.len());
+                write!(f, "stalled at {wrong}, worst slack {worst_slack:.2e}")?;
                 match conflict.len() {
                     0 => Ok(()),
+                    1 => f.write_str("; 1 point is out of reach to first order"),
                     count => write!(f, "; {count} points conflict to first order"),
                 }
             }
@@ -161,12 +183,27 @@ impl fmt::Display for StopReason {
             Self::Rounding { worst_slack } => {
                 write!(f, "rounding leaves a slack of {worst_slack:.2e}")
             }
-            Self::Undecided => f.write_str(
-                "undecided: the points contradict each other by less than rounding can tell",
-            ),
+            Self::Memory { needed, limit } => {
+                let mib = |bytes: &usize| *bytes as f64 / f64::from(1 << 20);
+                let (needed, limit) = (mib(needed), mib(limit));
+                write!(
+                    f,
+                    "memory: about {needed:.0} MiB are needed, {limit:.0} MiB may be used"
+                )
+            }
+            Self::Undecided => {
+                f.write_str("undecided: rounding hides whether the points contradict each other")
+            }
             Self::Overflow => f.write_str("a repaired weight exceeds its dtype"),
             Self::Solver(message) => write!(f, "solver: {message}"),
         }
+    }
+}
+
+fn counted(points: usize) -> String {
+    match points {
+        1 => "1 point".to_owned(),
+        points => format!("{points} points"),
     }
 }
 
@@ -188,7 +225,11 @@ pub struct Report {
     /// No change has a smaller objective (frozen pattern only); short of `objective` when the
     /// solver stopped at a change that satisfies everything and may not be the best.
     pub lower_bound: Option<f64>,
-    /// Largest violation over all encoded rows at the answer.
+    /// Whether rounding kept the solver from minimising the objective in its own units: the change
+    /// minimises the Euclidean norm in units in which features and sensitivities have size 1, and
+    /// `objective` is what was asked for at that change, which need not be its minimum.
+    pub rescaled: bool,
+    /// Largest violation over all encoded rows at the answer, in the rows' units.
     pub worst_violation: f64,
     /// Seconds for prefix, pattern and metric.
     pub prepare_seconds: f64,

@@ -50,8 +50,9 @@ pub struct Options {
     pub time_limit: Option<Duration>,
     /// Steps of a sequential repair. Default 200.
     pub max_rounds: usize,
-    /// Bytes that rows, values and sensitivities may take; they are formed in chunks that fit.
-    /// The solver's factor of the active rows comes on top. Default [`MAX_MEMORY`].
+    /// Bytes that a repair may take beside the network and its inputs. Rows, values and sensitivities are
+    /// formed in chunks that fit; a factor or a program that would not fit ends the repair. Default
+    /// [`MAX_MEMORY`].
     pub max_memory: usize,
     /// Weights that are zero stay zero (sequential only), as in a pruned network.
     pub keep_zeros: bool,

@@ -345,7 +345,7 @@ fn reference(fixture: &Fixture, set: &RepairSet, objective: Objective, safety: f
 
 #[test]
 fn the_last_layer_program_has_the_optimum_of_the_problem_written_out_in_full() {
-    let (mut optima, mut conflicts) = (0, 0);
+    let (mut optima, mut unreachable) = (0, 0);
     for seed in 1..=4 {
         let fixture = Fixture::random(&[4, 9, 5], Activation::Relu, seed);
         let set = fixture.random_labels(if seed < 3 { 6 } else { 3 }, 0.2, seed);
@@ -357,13 +357,12 @@ fn the_last_layer_program_has_the_optimum_of_the_problem_written_out_in_full() {
                 competitors: 1,
             };
             let outcome = baseline.run(&task).unwrap();
-            if let BaselineOutcome::Infeasible { radius, .. } = outcome {
-                // Each of the norms of n entries is at least the Euclidean one over √n.
+            if !matches!(outcome, BaselineOutcome::Repaired(_)) {
+                // Points that lie on a line but for the rounding of their numbers: no change, or one
+                // of millions, and nothing else is given up.
                 let full = reference(&fixture, &set, objective, 0.0);
-                let entries = f64::from(5 * 10);
-                assert!(full.is_none_or(|norm| norm >= radius / entries.sqrt()));
-                assert!(radius > 1e3);
-                conflicts += 1;
+                assert!(full.is_none_or(|norm| norm > 1e4), "{outcome:?}");
+                unreachable += 1;
                 continue;
             }
             let repair = repaired(outcome);
@@ -383,8 +382,8 @@ fn the_last_layer_program_has_the_optimum_of_the_problem_written_out_in_full() {
         }
     }
     assert!(
-        optima >= 6 && conflicts >= 3,
-        "{optima} optima, {conflicts} conflicts"
+        optima >= 6 && unreachable >= 3,
+        "{optima} optima, {unreachable} out of reach"
     );
 }
 

@@ -209,8 +209,9 @@ fn describe(answer: Answer) -> (Outcome, Option<Repair>, Report) {
                 "conflict"
             };
             let reason = format!(
-                "{kind} of points {:?}; no change of norm below {:.1e} exists",
-                conflict.points, conflict.radius
+                "{kind} of points {:?}; {}",
+                conflict.points,
+                conflict.excluded()
             );
             (Outcome::Infeasible { reason }, None, conflict.report)
         }

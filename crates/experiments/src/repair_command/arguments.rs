@@ -132,7 +132,8 @@ pub struct RepairArguments {
     /// What is kept small: guarded, l2, l1, linf, l1+linf or aprnn
     #[arg(long, value_name = "NAME", default_value_t)]
     pub objective: Objective,
-    /// The most memory for the inputs of both sets, and again for rows and values, e.g. 500MB or 4GiB
+    /// The most memory for the inputs of both sets, and again for the repair (rows, values and the
+    /// solver's factor or program, whose sizes are known before they are built), e.g. 500MB or 4GiB
     #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
     pub max_memory: usize,
     /// Weights that are zero stay zero, as in a pruned network (sequential only)
@@ -141,7 +142,8 @@ pub struct RepairArguments {
     /// A network that an earlier repair wrote: start from it, and measure the change from --network
     #[arg(long, value_name = "FILE")]
     pub start: Option<PathBuf>,
-    /// Time for the repair
+    /// Time for the whole command; when it is over the outcome is unknown, and sets that are left are not
+    /// measured
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     #[serde(serialize_with = "in_seconds")]
     pub time_limit: Option<Duration>,

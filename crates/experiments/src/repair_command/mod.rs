@@ -8,6 +8,7 @@
 //! | `open_sets` | the files of all sets, and the one reading of their labels |
 //! | `doubts` | whether the labels are those that the network means |
 //! | `sets` | the repair set, the guard set, and those on which a repair is measured |
+//! | `deadline` | the time that all of it may take |
 //! | `written` | the repaired network, read back and evaluated |
 //! | `attributed` | what the repair did to weights and answers |
 //! | `summary` | what is printed and written about the result |
@@ -17,6 +18,7 @@
 
 pub(crate) mod arguments;
 mod attributed;
+mod deadline;
 pub(crate) mod doubts;
 pub(crate) mod intake;
 pub(crate) mod open_sets;
@@ -26,12 +28,13 @@ pub(crate) mod subject;
 mod summary;
 pub(crate) mod written;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use network::Model;
 use repair::{
-    Answers, Attribution, Change, GuardMoments, MARGINS, MarginTrial, Outcome, Problem, Repair,
-    RepairError, RepairSet, Selection, choose_margin,
+    Answers, Attribution, Change, GuardMoments, MARGINS, MarginTrial, Options, Outcome, Problem,
+    Repair, RepairError, RepairSet, Report, Selection, StopReason, Unfinished, choose_margin,
 };
 
 pub use arguments::{Margin, PREPROCESSINGS, Preset, RepairArguments, SourceArguments};
@@ -41,6 +44,7 @@ use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
 use crate::table::{as_typed, counted, counted_as};
 use attributed::Attributed;
+use deadline::Deadline;
 use provenance::{FileRecord, write_report};
 use sets::{HeldOut, PointSet, Sets};
 use subject::Subject;
@@ -57,30 +61,37 @@ pub struct Answer {
 }
 
 /// What is repaired, and with what.
-struct Task<'a> {
-    arguments: &'a RepairArguments,
+struct Task {
+    arguments: RepairArguments,
     subject: Subject,
     sets: Sets,
     /// What an earlier repair wrote, to go on from.
     earlier: Option<Model>,
 }
 
-/// Repairs as the flags say and writes the repaired network.
+/// Repairs as the flags say and writes the repaired network, all within the time limit.
 ///
 /// # Errors
 /// Whatever stops it before there is an answer; infeasible and unknown are answers.
 pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answer> {
     arguments.check()?;
-    let start = Instant::now();
-    let task = Task::read(arguments, progress)?;
-    let solved = match solve(&task, progress) {
-        Ok(solved) => solved,
+    let deadline = Deadline::from_now(arguments.time_limit);
+    let (owned, told) = (arguments.clone(), progress.clone());
+    let Some(task) = deadline.within(move || Task::read(owned, &told)) else {
+        return Ok(summary::unread(&deadline));
+    };
+    let task = Arc::new(task?);
+    let (asked, told) = (Arc::clone(&task), progress.clone());
+    let left = deadline.remaining();
+    let solved = match deadline.within(move || solve(&asked, left, &told)) {
+        Some(Ok(solved)) => solved.limited(&deadline),
         // One input with two labels: no network at all satisfies both.
-        Err(RepairError::Contradiction { first, second, .. }) => {
+        Some(Err(RepairError::Contradiction { first, second, .. })) => {
             let draft = summary::contradiction(&task.sets.repair, [first, second]);
             return task.finish(draft, None);
         }
-        Err(source) => return Err(failed(&task.subject, source)),
+        Some(Err(source)) => return Err(failed(&task.subject, source)),
+        None => Solved::abandoned(&task, &deadline)?,
     };
     let keeps = match &solved.outcome {
         Outcome::Repaired(repair) => Some(repair.as_ref()),
@@ -91,20 +102,20 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
         Outcome::Infeasible(_) => None,
     };
     let evidence = keeps
-        .map(|repair| write_and_check(&task, &solved, repair))
+        .map(|repair| write_and_check(&task, &solved, repair, &deadline))
         .transpose()?;
     let summary = Summary {
         task: &task,
         solved: &solved,
         evidence: evidence.as_ref(),
-        seconds: start.elapsed().as_secs_f64(),
+        seconds: deadline.elapsed().as_secs_f64(),
     };
     task.finish(summary.answer(), evidence.as_ref())
 }
 
-impl<'a> Task<'a> {
+impl Task {
     /// Reads everything and says what it is.
-    fn read(arguments: &'a RepairArguments, progress: &Progress) -> Result<Self> {
+    fn read(arguments: RepairArguments, progress: &Progress) -> Result<Self> {
         let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
         progress.say(&subject.to_string());
         let outputs = arguments.outputs();
@@ -120,7 +131,7 @@ impl<'a> Task<'a> {
         if let Some(earlier) = &earlier {
             outputs.check_model("--start", earlier)?;
         }
-        let sets = Sets::read(arguments, &subject, progress)?;
+        let sets = Sets::read(&arguments, &subject, progress)?;
         sets.say_near_duplicates(&subject, progress);
         progress.say(&size(&subject, &sets.repair));
         Ok(Self {
@@ -154,7 +165,7 @@ impl<'a> Task<'a> {
                 &draft.report,
                 subject,
                 &sets.reading,
-                *arguments,
+                arguments,
                 files,
             )?;
         }
@@ -171,8 +182,47 @@ struct Solved {
     trials: Vec<MarginTrial>,
 }
 
-/// The call of the library.
-fn solve(task: &Task<'_>, progress: &Progress) -> Result<Solved, RepairError> {
+impl Solved {
+    /// The same, with the limit that was given where time is the reason.
+    fn limited(mut self, deadline: &Deadline) -> Self {
+        if let Outcome::Unknown(unfinished) = &mut self.outcome
+            && let (StopReason::Time(limit), Some(given)) =
+                (&mut unfinished.reason, deadline.limit())
+        {
+            *limit = given;
+        }
+        self
+    }
+
+    /// What a solver that did not end in time came to.
+    fn abandoned(task: &Task, deadline: &Deadline) -> Result<Self> {
+        let margin = match task.arguments.margin {
+            Margin::Fixed(margin) => margin,
+            Margin::Auto => MARGINS[0],
+        };
+        let set = task
+            .sets
+            .repair
+            .specification(&task.subject.network, margin);
+        Ok(Self {
+            outcome: Outcome::Unknown(Box::new(Unfinished {
+                reason: StopReason::Time(deadline.limit().unwrap_or_default()),
+                best: None,
+                report: Report::default(),
+            })),
+            margin,
+            set: set.map_err(|source| failed(&task.subject, source))?,
+            trials: Vec::new(),
+        })
+    }
+}
+
+/// The call of the library, with so much time left.
+fn solve(
+    task: &Task,
+    time_limit: Option<Duration>,
+    progress: &Progress,
+) -> Result<Solved, RepairError> {
     let Task {
         arguments,
         subject,
@@ -188,7 +238,10 @@ fn solve(task: &Task<'_>, progress: &Progress) -> Result<Solved, RepairError> {
     if let (Some(guard), Some(protection)) = (&sets.guard, arguments.protect) {
         set = set.protect(network, &guard.set.dataset.inputs, protection)?;
     }
-    let options = arguments.options();
+    let options = Options {
+        time_limit,
+        ..arguments.options()
+    };
     let guard = match &sets.guard {
         Some(guard) if arguments.needs_guard() => Some(GuardMoments::collect(
             network,
@@ -276,14 +329,19 @@ fn size(subject: &Subject, points: &PointSet) -> String {
     )
 }
 
-/// Writes the network, reads it back and measures what was read.
-fn write_and_check(task: &Task<'_>, solved: &Solved, repair: &Repair) -> Result<Evidence> {
+/// Writes the network, reads it back and measures what was read, as far as there is time.
+fn write_and_check(
+    task: &Arc<Task>,
+    solved: &Solved,
+    repair: &Repair,
+    deadline: &Deadline,
+) -> Result<Evidence> {
     let Task {
         arguments,
         subject,
         sets,
         ..
-    } = task;
+    } = task.as_ref();
     let what = || format!("repaired network {}", arguments.out.display());
     let written = Written::new(
         arguments.outputs().to(&arguments.out),
@@ -295,37 +353,63 @@ fn write_and_check(task: &Task<'_>, solved: &Solved, repair: &Repair) -> Result<
     if matches!(solved.outcome, Outcome::Repaired(_)) {
         written.confirm()?;
     }
-    let answers = |set: &PointSet| set.answers(&written.network).map_err(prepare(what));
-    let compared = |set: &PointSet| Ok::<_, ExperimentError>(Compared::new(set, &answers(set)?));
-    let (mut guard, mut guard_answers) = (None, None);
-    if let Some(set) = &sets.guard {
-        let after = answers(set)?;
-        guard = Some(Compared::new(set, &after));
-        // Answers are right or wrong where there is a label.
-        let labelled = |answers: &[usize]| -> Vec<usize> {
-            let kept = (0..answers.len()).filter(|&i| set.set.dataset.is_labelled(i));
-            kept.map(|i| answers[i]).collect()
-        };
-        let [labels, before, after] =
-            [&set.set.dataset.labels, &set.before, &after].map(|answers| labelled(answers));
-        if !labels.is_empty() {
-            guard_answers = Some(Answers::new(&labels, &before, &after).map_err(prepare(what))?);
+    // What the written network answers on a set of the task; `None` when there is no time for it.
+    let answers = |choose: fn(&Sets) -> Option<&PointSet>| -> Result<Option<Vec<usize>>> {
+        if deadline.passed() {
+            return Ok(None);
         }
-    }
+        let (task, network) = (Arc::clone(task), written.network.clone());
+        let found = deadline.within(move || choose(&task.sets).map(|set| set.answers(&network)));
+        found.flatten().transpose().map_err(prepare(what))
+    };
+    let mut unmeasured = Vec::new();
+    let mut compared = |name: &'static str, choose: fn(&Sets) -> Option<&PointSet>| {
+        let Some(set) = choose(sets) else {
+            return Ok::<_, ExperimentError>((None, None));
+        };
+        let after = answers(choose)?;
+        if after.is_none() {
+            unmeasured.push(name);
+        }
+        let compared = after.as_deref().map(|after| Compared::new(set, after));
+        Ok((compared, after))
+    };
+    let (_, after) = compared("the repair set", |sets| Some(&sets.repair))?;
+    let (guard, guard_after) = compared("the guard set", |sets| sets.guard.as_ref())?;
     // Sets by which the margin was picked are no evidence.
-    let is_held_out = |_: &&PointSet| arguments.margin != Margin::Auto;
-    let HeldOut { clean, similar } = &sets.held_out;
-    let [clean, similar] = [clean, similar].map(|set| set.as_ref().filter(is_held_out));
+    let is_held_out = arguments.margin != Margin::Auto;
+    let (mut clean, mut similar) = (None, None);
+    if is_held_out {
+        clean = compared("clean inputs", |sets| sets.held_out.clean.as_ref())?.0;
+        similar = compared("similar inputs", |sets| sets.held_out.similar.as_ref())?.0;
+    }
+    let guard_answers = sets.guard.as_ref().zip(guard_after);
+    let guard_answers = guard_answers.map(|(set, after)| labelled_answers(set, &after));
     let attribution = Attribution::new(repair, &subject.checkpoint, &subject.network);
     Ok(Evidence {
-        after: answers(&sets.repair)?,
+        after,
         guard,
-        clean: clean.map(compared).transpose()?,
-        similar: similar.map(compared).transpose()?,
+        clean,
+        similar,
+        unmeasured,
         attributed: Attributed {
             attribution: attribution.map_err(prepare(what))?,
-            answers: guard_answers,
+            answers: guard_answers.transpose().map_err(prepare(what))?.flatten(),
         },
         written,
     })
+}
+
+/// Which labels a set's answers moved from and to; `None` for a set without labels: answers are right
+/// or wrong where there is one.
+fn labelled_answers(set: &PointSet, after: &[usize]) -> Result<Option<Answers>, RepairError> {
+    let labelled = |answers: &[usize]| -> Vec<usize> {
+        let kept = (0..answers.len()).filter(|&i| set.set.dataset.is_labelled(i));
+        kept.map(|i| answers[i]).collect()
+    };
+    let labels = labelled(&set.set.dataset.labels);
+    if labels.is_empty() {
+        return Ok(None);
+    }
+    Answers::new(&labels, &labelled(&set.before), &labelled(after)).map(Some)
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::arguments::Margin;
 use super::attributed::{self, Attributed};
+use super::deadline::Deadline;
 use super::sets::PointSet;
 use super::written::{SelfCheck, Written};
 use super::{Answer, Solved, Task};
@@ -90,11 +91,13 @@ impl Compared {
 pub(super) struct Evidence {
     pub(super) written: Written,
     /// Classes of the repair points.
-    pub(super) after: Vec<usize>,
+    pub(super) after: Option<Vec<usize>>,
     pub(super) guard: Option<Compared>,
     /// Held-out inputs on which nothing was chosen.
     pub(super) clean: Option<Compared>,
     pub(super) similar: Option<Compared>,
+    /// Sets for which there was no time.
+    pub(super) unmeasured: Vec<&'static str>,
     pub(super) attributed: Attributed,
 }
 
@@ -112,7 +115,7 @@ impl Evidence {
 
 /// Everything an answer is made of.
 pub(super) struct Summary<'a> {
-    pub(super) task: &'a Task<'a>,
+    pub(super) task: &'a Task,
     pub(super) solved: &'a Solved,
     pub(super) evidence: Option<&'a Evidence>,
     pub(super) seconds: f64,
@@ -141,6 +144,8 @@ pub(super) struct Record {
     least_margin: Option<f64>,
     change_l2: Option<f64>,
     change_linf: Option<f64>,
+    /// Whether the objective could not be minimised in its own units.
+    rescaled: bool,
     points: Vec<Point>,
     /// The network as written on what was asked of it.
     self_check: Option<SelfCheck>,
@@ -217,11 +222,8 @@ impl Summary<'_> {
                 } else {
                     "conflict"
                 };
-                let reason = format!(
-                    "{kind} of {}; no change of norm below {:.1e} exists",
-                    counted(conflict.points.len(), "point"),
-                    conflict.radius
-                );
+                let points = counted(conflict.points.len(), "point");
+                let reason = format!("{kind} of {points}; {}", conflict.excluded());
                 (
                     Verdict::Infeasible,
                     Some(reason),
@@ -268,6 +270,12 @@ impl Summary<'_> {
         if let Some(repair) = repair {
             let (l2, linf) = (repair.change.norm_l2(), repair.change.norm_linf());
             lines.push(format!("change: norm {l2:.3e}, largest entry {linf:.3e}"));
+            if report.rescaled {
+                let objective = self.task.arguments.objective;
+                lines.push(format!(
+                    "sizes differ by so much that rounding hides the minimum of {objective}: the change was found in other units and need not be the smallest"
+                ));
+            }
         }
         if let Some(evidence) = self.evidence {
             let class = |class| subject.class(class);
@@ -309,6 +317,7 @@ impl Summary<'_> {
             least_margin: check.map(|check| check.least_margin).or(least_margin),
             change_l2: repair.map(|repair| repair.change.norm_l2()),
             change_linf: repair.map(|repair| repair.change.norm_linf()),
+            rescaled: report.rescaled,
             points: self.points(repair),
             self_check: check,
             guard: evidence.and_then(|evidence| evidence.guard),
@@ -364,12 +373,16 @@ impl Summary<'_> {
             let measure = measure.map(|(name, points)| format!("; {name} {points:.2} points"));
             lines.push(compared.line(what) + &measure.unwrap_or_default());
         }
+        if !evidence.unmeasured.is_empty() {
+            let sets = evidence.unmeasured.join(", ");
+            lines.push(format!("not measured for want of time: {sets}"));
+        }
         lines
     }
 
     fn points(&self, repair: Option<&Repair>) -> Vec<Point> {
         let PointSet { set, before, .. } = &self.task.sets.repair;
-        let after = self.evidence.map(|evidence| &evidence.after);
+        let after = self.evidence.and_then(|evidence| evidence.after.as_ref());
         (0..before.len())
             .map(|i| Point {
                 name: set.names.name(i),
@@ -379,6 +392,16 @@ impl Summary<'_> {
                 price: repair.and_then(|repair| repair.prices.get(i).copied()),
             })
             .collect()
+    }
+}
+
+/// The answer where time ran out before everything was read; there is nothing to report on.
+pub(super) fn unread(deadline: &Deadline) -> Answer {
+    let limit = deadline.limit().unwrap_or_default();
+    let reason = StopReason::Time(limit);
+    Answer {
+        text: format!("unknown: {reason} passed while files were read; nothing is written"),
+        verdict: Verdict::Unknown,
     }
 }
 

@@ -434,9 +434,11 @@ fn an_unknown_outcome_exits_with_4_and_keeps_its_attempt_on_request_only() {
         &out,
         "--objective",
         "l2",
+        // Without it a last layer is one program, which proves the conflict.
+        "--keep-zeros",
     ];
     let (said, _) = expect(&repair(&arguments), 4);
-    assert!(said.starts_with("unknown: stalled"), "{said}");
+    assert!(said.starts_with("unknown: "), "{said}");
     assert!(said.contains("--keep-unfinished writes it"), "{said}");
     assert!(!Path::new(&out).exists());
     arguments.push("--keep-unfinished");

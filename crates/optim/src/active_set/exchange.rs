@@ -1,13 +1,14 @@
-//! Dependent rows, and proofs that rows contradict each other.
+//! Dependent rows.
 //!
 //! A row p (nearly) in the span of the active rows A has no curvature of its own: with
 //! r = K_AA^{-1} K_Ap the dual grows along (1 on p, -r on A) at the rate of p's violation while
 //! x stands still. The step ends where a multiplier reaches 0; that row leaves, and p is tried
-//! again. If no entry of r is positive the step never ends, and (1, -r) >= 0 is the proof.
+//! again. If no entry of r is positive the step never ends, and (1, -r) >= 0 is a proof of
+//! infeasibility ([`proof`](super::proof)).
 
 use super::ActiveSet;
-use crate::rows::{Unknown, adjoint, apply, dot};
-use crate::solution::{Farkas, INFEASIBLE_RADIUS, Multiplier};
+use crate::rows::{adjoint, apply, dot};
+use crate::solution::Farkas;
 
 /// The same share, accurately computed, below which a row counts as dependent in an exchange.
 const DEPENDENT: f64 = 1e-15;
@@ -116,62 +117,5 @@ impl ActiveSet {
             r.iter_mut().zip(&gradient).for_each(|(r, d)| *r += d);
         }
         (r, curvature)
-    }
-
-    /// Whether b . lambda / ||x|| comes near the radius that proves infeasibility.
-    pub(super) fn is_remote(&self, x: &Unknown) -> bool {
-        let distances = self.active.iter().map(|&r| self.distance(r));
-        let value: f64 = self.weighted().map(|(row, lambda)| row.rhs * lambda).sum();
-        value >= INFEASIBLE_RADIUS * distances.fold(0.0, f64::max) * x.norm_l2() && value > 0.0
-    }
-
-    /// Distance b_r / ||a_r|| of a row from the origin; 0 for a row without coefficients.
-    fn distance(&self, r: usize) -> f64 {
-        match self.diagonal[r] {
-            0.0 => 0.0,
-            diagonal => self.rows[r].rhs / diagonal.sqrt(),
-        }
-    }
-
-    /// Checks that y >= 0 proves infeasibility, as [`Farkas`] demands.
-    pub(crate) fn prove(&self, y: impl Iterator<Item = (usize, f64)> + Clone) -> Option<Farkas> {
-        let largest = y.clone().map(|(_, value)| value).fold(0.0, f64::max);
-        if !(largest > 0.0 && largest.is_finite()) {
-            return None;
-        }
-        let scaled = y.map(|(r, value)| (r, value / largest));
-        let pruned = scaled.clone().filter(|(_, value)| *value > 1e-10);
-        let all = scaled.filter(|(_, value)| *value > 0.0);
-        self.check_proof(pruned).or_else(|| self.check_proof(all))
-    }
-
-    fn check_proof(&self, y: impl Iterator<Item = (usize, f64)> + Clone) -> Option<Farkas> {
-        let weighted = y.clone().map(|(r, value)| (&self.rows[r], value));
-        let sum = adjoint(&self.shape, &self.inputs, weighted.clone());
-        let soft: f64 = weighted
-            .clone()
-            .map(|(row, value)| row.softness * value * value)
-            .sum();
-        let residual = (sum.norm_squared() + soft).sqrt();
-        let value: f64 = weighted.clone().map(|(row, value)| row.rhs * value).sum();
-        let farthest = y.map(|(r, _)| self.distance(r)).fold(0.0, f64::max);
-        if !(value > 0.0 && value >= INFEASIBLE_RADIUS * farthest * residual) {
-            return None;
-        }
-        let mut multipliers: Vec<Multiplier> = weighted
-            .map(|(row, value)| Multiplier {
-                row: row.id,
-                input: row.input,
-                value,
-            })
-            .collect();
-        multipliers.sort_by(|a, b| b.value.total_cmp(&a.value));
-        Some(Farkas {
-            multipliers,
-            residual,
-            value,
-            rows_used: self.rows.len(),
-            rounds: 0,
-        })
     }
 }

@@ -24,6 +24,7 @@
 //! *exchanged* ([`exchange`]) as in Goldfarb and Idnani (Mathematical Programming 27, 1983).
 
 mod exchange;
+mod proof;
 
 use crate::factor::Factor;
 use crate::kernel::{Kernel, Stack};
@@ -54,6 +55,8 @@ pub(crate) enum Ascent {
     Time,
     /// The optimum up to rounding: this violation exceeds the tolerance, but is all that is left.
     Rounded { residual: f64 },
+    /// The factor with more rows would exceed the memory: the bytes that it needs.
+    Memory(usize),
     /// The ascent made no more progress at this violation or residual.
     Stalled { what: &'static str, residual: f64 },
 }
@@ -190,7 +193,7 @@ impl ActiveSet {
             if worst <= limits.tolerance {
                 return Ascent::Optimal;
             }
-            if self.is_remote(&x)
+            if self.is_cancelled(&x)
                 && let Some(proof) = self.prove(self.weighted_indices())
             {
                 return Ascent::Infeasible(proof);
@@ -216,6 +219,10 @@ impl ActiveSet {
             let batch = self.most_violated(&violations, limits, idle > PATIENCE);
             if batch.is_empty() {
                 return Ascent::Rounded { residual };
+            }
+            let bytes = self.factor.bytes_with(batch.len());
+            if bytes > limits.max_bytes {
+                return Ascent::Memory(bytes);
             }
             if let Err(end) = self.advance(&batch, &violations) {
                 return end;

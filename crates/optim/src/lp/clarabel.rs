@@ -18,6 +18,11 @@ use super::{LinearProgram, LpOutcome, LpSolution, LpSolver, LpStop};
 use crate::OptimError;
 use crate::rows::dot;
 
+/// Bytes that solving a program takes per entry of its matrix, the matrix and the factor included:
+/// 171 and 172 were measured on programs of 27 and 9 million entries (the full program of 300 and
+/// of 100 points at the first layer of a 3x100 perceptron).
+pub const BYTES_PER_NONZERO: usize = 180;
+
 /// The interior-point method of the `clarabel` crate, on one thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Clarabel;

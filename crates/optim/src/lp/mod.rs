@@ -12,6 +12,7 @@
 //! | `microlp` | simplex, vertex solutions | small sparse programs |
 //! | `clarabel` | interior point, central solutions; also a quadratic term | dense or large programs |
 
+use std::fmt;
 use std::time::Duration;
 
 mod clarabel;
@@ -19,7 +20,7 @@ mod duals;
 mod microlp;
 mod program;
 
-pub use clarabel::{Clarabel, ConvexProgram};
+pub use clarabel::{BYTES_PER_NONZERO, Clarabel, ConvexProgram};
 pub use microlp::Microlp;
 pub use program::{DualValue, LinearProgram};
 
@@ -58,6 +59,15 @@ pub enum LpStop {
     Time,
     /// The digits did not suffice; the solver's own words.
     Numerical(String),
+}
+
+impl fmt::Display for LpStop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time => f.write_str("the time limit passed"),
+            Self::Numerical(status) => write!(f, "its digits do not suffice ({status})"),
+        }
+    }
 }
 
 /// An optimum with its own check.

@@ -261,6 +261,11 @@ impl Coordinates {
                 g.extend((0..p).map(|other| f64::from(u8::from(other == o))));
             }
         }
+        if g.is_empty() {
+            // A row that does not depend on the layer: one position, at which nothing is asked.
+            h.resize(self.affine.width(), 0.0);
+            g.resize(p, 0.0);
+        }
         let count = g.len() / p.max(1);
         let h = self.of_features(&Features::new(h, count, self.affine.width()));
         self.metric.whiten_sensitivities(0, &mut g);
@@ -297,6 +302,17 @@ impl Coordinates {
         self.affine.change(&matrix)
     }
 
+    /// The Euclidean norm squared of the gradient whose whitened coordinates are `x`.
+    pub(crate) fn gradient_squared(&self, x: &[f64]) -> f64 {
+        let (p, width) = (self.affine.group_outputs(), self.affine.width());
+        let groups = x.chunks_exact((p * width).max(1)).enumerate();
+        let square = |(group, entries): (usize, &[f64])| {
+            let rows = MatRef::from_row_major_slice(entries, p, width);
+            self.metric.gradient(group, rows).norm_l2().powi(2)
+        };
+        groups.map(square).sum()
+    }
+
     /// X of a change: exact for what these coordinates produced, else the nearest.
     pub(crate) fn of_change(&self, change: &Change) -> Vec<f64> {
         let (p, width) = (self.affine.group_outputs(), self.affine.width());
@@ -323,6 +339,18 @@ pub(crate) enum Prepared {
     Plain(Features),
     /// Bᵀφ, of a single group.
     Projected(Features),
+}
+
+impl Prepared {
+    /// Bᵀφ where there is one position only: a gradient is then its outer product with δ.
+    pub(crate) fn single(&self) -> Option<Vec<f64>> {
+        match self {
+            Self::Projected(features) if features.positions() == 1 => {
+                Some(features.group(0).row(0).iter().copied().collect())
+            }
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

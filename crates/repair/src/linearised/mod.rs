@@ -30,6 +30,10 @@ const REACH: usize = 12;
 /// Share of the memory that written rows may take; the rest is for sensitivities and kernel.
 const ROW_SHARE: f64 = 0.5;
 
+/// Multiply-adds of the kernel of one step: about five seconds on two cores. Beyond it, more rows
+/// cost a repair more time than they save it steps.
+const KERNEL_WORK: f64 = 1e11;
+
 /// A change, in coordinates and in tensors, and what it does.
 #[derive(Clone)]
 pub(crate) struct Iterate {
@@ -75,6 +79,8 @@ pub(crate) struct Linearised<'a> {
     single: Option<Inputs>,
     /// Whether output c of the network depends on channel c of the only edited layer alone.
     channelwise: bool,
+    /// Numbers of a row that is not channelwise.
+    widest_row: usize,
     /// What of the starting change the coordinates cannot express.
     base: Change,
     start: Vec<f64>,
@@ -87,6 +93,8 @@ pub(crate) struct Linearised<'a> {
 pub(crate) struct Settings<'a> {
     /// How far beyond its bound each inequality is pushed.
     pub(crate) safety: f64,
+    /// The size of the outputs, 1 for ordinary ones.
+    pub(crate) unit: f64,
     /// Bytes that rows and sensitivities may take.
     pub(crate) max_memory: usize,
     /// Weights that are zero stay zero.
@@ -115,11 +123,19 @@ impl<'a> Linearised<'a> {
             max_memory: settings.max_memory,
             single: None,
             channelwise: false,
+            widest_row: 0,
             base: Change::default(),
             start: vec![0.0; coordinates.iter().map(Coordinates::len).sum()],
             coordinates,
             members: members.collect(),
         };
+        let state = suffix.at(None)?;
+        let parts = suffix.features(&state, 0)?.into_iter();
+        let numbers = parts.zip(&problem.coordinates).map(|(features, part)| {
+            let single = part.prepare(features).single();
+            single.map_or(part.len(), |h| h.len() + part.affine().group_outputs())
+        });
+        problem.widest_row = numbers.sum();
         if suffix.has_single_positions() && !settings.keep_zeros {
             problem.single = Some(problem.single_inputs()?);
         }
@@ -243,14 +259,18 @@ impl<'a> Linearised<'a> {
         }
     }
 
-    /// Rows that fit in memory, written out or as a kernel matrix and its factor.
+    /// Rows that fit in memory, written out or as a kernel matrix and its factor, and whose kernel
+    /// does not take longer than several steps with fewer rows would.
     fn row_limit(&self) -> usize {
         let bytes = ROW_SHARE * self.max_memory as f64;
         // The kernel matrix, its factor with room to grow, and copies of both.
         let kernel = (bytes / 80.0).sqrt();
         let written = match self.single {
             Some(_) => f64::INFINITY,
-            None => bytes / (8.0 * self.row_numbers() as f64),
+            None => {
+                let numbers = self.row_numbers() as f64;
+                (bytes / (8.0 * numbers)).min((KERNEL_WORK / numbers).sqrt())
+            }
         };
         (written.min(kernel) as usize).max(self.set.repaired())
     }
@@ -259,7 +279,7 @@ impl<'a> Linearised<'a> {
     fn row_numbers(&self) -> usize {
         match self.channelwise {
             true => self.set.terms() * self.coordinates[0].rank(),
-            false => self.columns(),
+            false => self.widest_row,
         }
     }
 }

@@ -229,11 +229,14 @@ impl Linearised<'_> {
 
     fn written_row(&self, deltas: &[Vec<f64>], features: &[Prepared]) -> WrittenRow {
         let mut row = WrittenRow::default();
-        let mut numbers = Vec::with_capacity(self.columns());
+        let mut start = 0;
         for ((part, delta), features) in self.coordinates.iter().zip(deltas).zip(features) {
-            numbers.extend(part.of_gradient(delta, features));
+            match features.single() {
+                Some(h) => row.push_outer(start, part.of_sensitivity(delta), h),
+                None => row.push(start, part.of_gradient(delta, features)),
+            }
+            start += part.len();
         }
-        row.push(0, numbers);
         row
     }
 

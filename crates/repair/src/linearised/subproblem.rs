@@ -17,7 +17,9 @@ use crate::written;
 const SOFTNESS: f64 = 1e-6;
 /// The most elastic that rows become: what a row then lacks is less than the overshoot makes up for.
 const SOFTEST: f64 = 0.03;
-/// Violation that an elastic row may keep and still count as met.
+/// Elasticity in the search for conflicts, which asks what rows could be if they cost nothing.
+const CONFLICT_SOFTNESS: f64 = 1e-10;
+/// Share of the largest right-hand side that an elastic row may keep and still count as met.
 const UNMET: f64 = 1e-2;
 /// The most points among which a conflict is searched.
 const MOST_SHRUNK: usize = 200;
@@ -199,16 +201,17 @@ impl Linearised<'_> {
                 .collect();
             let mut part = Mat::from_fn(of.len(), of.len(), |i, j| kernel[(of[i], of[j])]);
             let own: Vec<f64> = (0..of.len()).map(|k| part[(k, k)]).collect();
-            let softness = softness(&own, SOFTNESS);
+            let softness = softness(&own, CONFLICT_SOFTNESS);
             for (k, softness) in softness.iter().enumerate() {
                 part[(k, k)] += softness;
             }
             let rhs: Vec<f64> = of.iter().map(|&k| rows.rhs[all[k]]).collect();
+            let asked = rhs.iter().copied().fold(0.0, f64::max);
             let solution = solve_kernel(part, &rhs, &limits)?;
             Ok(match solution {
                 RowSolution::Optimal(optimum) => {
                     let left = softness.iter().zip(&optimum.multipliers);
-                    left.map(|(s, y)| s * y).fold(0.0, f64::max) > UNMET
+                    left.map(|(s, y)| s * y).fold(0.0, f64::max) > UNMET * asked
                 }
                 // What is not solved names nobody.
                 _ => false,

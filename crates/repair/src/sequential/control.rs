@@ -11,11 +11,13 @@ pub(super) const FIRST_TRUST: f64 = 1.0;
 /// The trust weight below which there is none, and the one beyond which no step is worth taking.
 const LEAST_TRUST: f64 = 1e-3;
 const LARGEST_TRUST: f64 = 1e9;
+/// What is left of the trust weight where its steps save next to nothing of the objective.
+const RELAXED: f64 = 0.01;
 /// How far rows aim beyond the safety, relative to the worst violation: elastic rows and kinks
 /// leave some of it.
 const OVERSHOOT: f64 = 5.0;
-/// The most that rows aim beyond the safety.
-const LARGEST_OVERSHOOT: f64 = 0.05;
+/// The most that rows aim beyond the safety, in the unit of the outputs.
+pub(crate) const LARGEST_OVERSHOOT: f64 = 0.05;
 /// A repair crawls when its trust weight stays beyond the first number for as many steps as the
 /// second, and they leave more than the third of the violation: it follows kinks, and leaps are
 /// worth more than further such steps.
@@ -31,16 +33,20 @@ pub(super) struct Control {
     pub(super) penalty: f64,
     /// How far beyond the safety the rows aim: kinks between here and there eat some of it.
     pub(super) overshoot: f64,
+    /// The most that it becomes.
+    largest_overshoot: f64,
     /// Violations after the last steps, while the trust weight is that of a crawl.
     slow: Vec<f64>,
 }
 
 impl Control {
-    pub(super) fn new() -> Self {
+    /// For outputs of which rounding and kinks eat up to a twentieth of `unit`.
+    pub(super) fn new(unit: f64) -> Self {
         Self {
             trust: 0.0,
             penalty: 0.0,
             overshoot: 0.0,
+            largest_overshoot: LARGEST_OVERSHOOT * unit,
             slow: Vec::new(),
         }
     }
@@ -68,7 +74,7 @@ impl Control {
     /// Learns from a step of which this fraction was taken and which left this violation.
     pub(super) fn accept(&mut self, fraction: f64, violation: f64, safety: f64) {
         // Rounding moves slacks by about as much as the safety allows for.
-        self.overshoot = (OVERSHOOT * violation).clamp(safety, LARGEST_OVERSHOOT.max(safety));
+        self.overshoot = (OVERSHOOT * violation).clamp(safety, self.largest_overshoot.max(safety));
         if violation == 0.0 {
             self.trust *= 0.1;
         } else if fraction == 1.0 {
@@ -91,6 +97,16 @@ impl Control {
         self.slow.clear();
     }
 
+    /// Trusts a longer step; `false` when nothing shortens it.
+    pub(super) fn relax(&mut self) -> bool {
+        let shortens = self.trust > 0.0;
+        self.trust *= RELAXED;
+        if self.trust < LEAST_TRUST {
+            self.trust = 0.0;
+        }
+        shortens
+    }
+
     /// Asks for a shorter step; `false` when no shorter one makes sense.
     pub(super) fn shorten(&mut self) -> bool {
         self.trust = (self.trust * 10.0).max(FIRST_TRUST);
@@ -106,7 +122,7 @@ mod tests {
     fn after(trust: f64, violations: impl IntoIterator<Item = f64>) -> Control {
         let mut control = Control {
             trust,
-            ..Control::new()
+            ..Control::new(1.0)
         };
         for violation in violations {
             // Halved steps leave the trust weight as it is.

@@ -27,6 +27,7 @@ mod control;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+pub(crate) use self::control::LARGEST_OVERSHOOT;
 use self::control::{Control, FIRST_TRUST};
 use crate::linearised::{Iterate, Linearised, Rows, Settings, Step};
 use crate::metric::Metric;
@@ -98,7 +99,7 @@ pub(crate) fn run(
     deadline: Option<Instant>,
 ) -> Result<Sequence, RepairError> {
     let problem = Linearised::new(suffix, metric, set, settings)?;
-    let mut walk = Walk::new(&problem, settings.safety, deadline)?;
+    let mut walk = Walk::new(&problem, settings, deadline)?;
     while walk.goes_on() {
         if walk.rounds == max_rounds {
             return walk.end(Some(SequenceStop::Rounds));
@@ -147,20 +148,20 @@ struct Walk<'a, 'p> {
 impl<'a, 'p> Walk<'a, 'p> {
     fn new(
         problem: &'a Linearised<'p>,
-        safety: f64,
+        settings: Settings<'_>,
         deadline: Option<Instant>,
     ) -> Result<Self, RepairError> {
         let current = problem.start()?;
         Ok(Self {
             problem,
-            safety,
+            safety: settings.safety,
             deadline,
             // What holds already needs no change.
             best: current.satisfied().then(|| current.clone()),
             prices: vec![0.0; problem.points()],
             nearest: None,
             kept: BTreeSet::new(),
-            control: Control::new(),
+            control: Control::new(settings.unit),
             rounds: 0,
             leaps: 0,
             polished: 0,
@@ -197,7 +198,11 @@ impl<'a, 'p> Walk<'a, 'p> {
             Err(why) => return Ok(Turn::End(Some(why))),
         };
         if self.has_little_to_gain(&step) {
-            return Ok(Turn::End(None));
+            // A step that the trust term shortens says nothing about the optimum.
+            return Ok(match self.control.relax() {
+                true => Turn::GoOn,
+                false => Turn::End(None),
+            });
         }
         self.control.penalty = f64::max(self.control.penalty, 2.0 * step.largest_multiplier());
         let crawls = self.best.is_none() && self.leaps < LEAPS.len() && self.control.crawls();
@@ -453,6 +458,7 @@ mod tests {
         target.set("0.bias", vec![change]);
         let settings = Settings {
             safety: 0.0,
+            unit: 1.0,
             max_memory: 1 << 20,
             keep_zeros: false,
             start: Some(&target),
