@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
+use experiments::terminal;
 use hub::{Fetched, Hub, HubError, Kind, Progress, Registry, Settings, Status};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use miette::{IntoDiagnostic, WrapErr};
@@ -58,7 +59,7 @@ fn run(args: &Args, folder: &str, kind: Kind) -> miette::Result<ExitCode> {
         sizes.set_cell_alignment(CellAlignment::Right);
     }
     if table.row_count() > 0 {
-        println!("{table}");
+        terminal::print(table);
     }
     Ok(report(failures))
 }
@@ -106,7 +107,7 @@ fn report(failures: Vec<(String, HubError)>) -> ExitCode {
     for (source, error) in failures {
         let failed: Result<(), _> = Err(error).into_diagnostic();
         if let Err(report) = failed.wrap_err_with(|| format!("cannot fetch `{source}`")) {
-            eprintln!("{report:?}");
+            terminal::report(report.as_ref());
         }
     }
     code
@@ -123,7 +124,7 @@ impl Progress for Bar {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_message(file.to_owned());
+        terminal::message(&bar, file);
         bar.set_position(have);
         bar.reset_eta();
         self.0 = Some(bar);
@@ -142,8 +143,8 @@ impl Progress for Bar {
             pause.as_secs_f64()
         );
         match &self.0 {
-            Some(bar) => bar.println(note),
-            None => eprintln!("{note}"),
+            Some(bar) => bar.suspend(|| terminal::say(note)),
+            None => terminal::say(note),
         }
     }
 

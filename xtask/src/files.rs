@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use experiments::plan::ASSETS_VARIABLE;
-use miette::{Context, IntoDiagnostic};
+use miette::{Context, IntoDiagnostic, miette};
+use network::{Output, is_same_file};
 
 use crate::tidy::workspace_root;
 
@@ -19,11 +20,21 @@ pub(crate) fn assets(given: Option<&Path>) -> PathBuf {
 /// Writes a file so that its name always refers to a whole one: a temporary file beside it is
 /// renamed.
 pub(crate) fn write_atomically(path: &Path, bytes: impl AsRef<[u8]>) -> miette::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
+    Output::replacing(path)
+        .write(bytes.as_ref())
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot write {}", path.display()))
+}
+
+/// Refuses to write a file or into a folder that is read, whatever it is called.
+pub(crate) fn refuse_input(output: &Path, input: &Path) -> miette::Result<()> {
+    if is_same_file(output, input) {
+        return Err(miette!(
+            "{} is read, and is not written over",
+            output.display()
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -40,6 +51,21 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
         assert_eq!(std::fs::read(&link).unwrap(), b"first");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_under_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let [input, second, other] =
+            ["input", "second", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&input, "").unwrap();
+        std::fs::hard_link(&input, &second).unwrap();
+        for output in [&input, &second, &folder.path().join("./input")] {
+            let error = refuse_input(output, &input).unwrap_err().to_string();
+            assert!(error.contains("is read"), "{error}");
+        }
+        refuse_input(&other, &input).unwrap();
+        refuse_input(folder.path(), &folder.path().join(".")).unwrap_err();
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use experiments::laboratory::HeapCounter;
+use experiments::terminal;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -43,8 +44,19 @@ enum Command {
     Train(train::Args),
 }
 
-fn main() -> miette::Result<ExitCode> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let outcome = terminal::arguments::<Cli>().map(|Cli { command }| execute(command));
+    terminal::exit(match outcome {
+        Ok(Ok(code)) | Err(code) => code,
+        Ok(Err(report)) => {
+            terminal::report(report.as_ref());
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn execute(command: Command) -> miette::Result<ExitCode> {
+    match command {
         Command::FetchWeights(args) => fetch::weights(&args),
         Command::FetchDatasets(args) => fetch::datasets(&args),
         Command::Parity(args) => parity::run(&args),

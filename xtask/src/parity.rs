@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
+use experiments::terminal;
 use miette::{IntoDiagnostic, miette};
 use network::{DeviceChoice, Precision, parity};
 
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
             }
         }
     }
-    println!("{table}");
+    terminal::print(format_args!("{table}"));
     Ok(match failed {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,

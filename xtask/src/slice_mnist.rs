@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use data::idx::{self, Idx};
+use experiments::terminal;
 use miette::{Context, IntoDiagnostic, ensure};
 
-use crate::files::write_atomically;
+use crate::files::{refuse_input, write_atomically};
 use crate::tidy::workspace_root;
 
 const TRAINING_IMAGES: usize = 60_000;
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
         .to
         .clone()
         .unwrap_or_else(|| workspace_root().join("datasets/mnist"));
+    refuse_input(&to, &args.from)?;
     std::fs::create_dir_all(&to)
         .into_diagnostic()
         .with_context(|| to.display().to_string())?;
@@ -50,7 +52,11 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
             TRAINING_IMAGES - 1
         );
         idx::write(&to.join(&name), &slice).into_diagnostic()?;
-        println!("{}: {:?}", to.join(name).display(), slice.shape);
+        terminal::print(format_args!(
+            "{}: {:?}",
+            to.join(name).display(),
+            slice.shape
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,7 +67,7 @@ fn copy(from: &Path, to: &Path) -> miette::Result<()> {
         .into_diagnostic()
         .with_context(|| from.display().to_string())?;
     write_atomically(to, bytes)?;
-    println!("{}: copied", to.display());
+    terminal::print(format_args!("{}: copied", to.display()));
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use experiments::terminal;
 use miette::{Context, IntoDiagnostic, ensure};
 
 /// The folder that holds the workspace's `Cargo.toml`.
@@ -29,9 +30,13 @@ pub(crate) fn run() -> miette::Result<ExitCode> {
     findings.extend(manifests::compiled_c(&cargo_tree()?));
     findings.sort();
     for finding in &findings {
-        println!("{finding}");
+        terminal::print(format_args!("{finding}"));
     }
-    println!("tidy: {} files, {} findings", files.len(), findings.len());
+    terminal::print(format_args!(
+        "tidy: {} files, {} findings",
+        files.len(),
+        findings.len()
+    ));
     Ok(if findings.is_empty() {
         ExitCode::SUCCESS
     } else {

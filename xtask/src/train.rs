@@ -13,14 +13,18 @@ use burn::tensor::activation::log_softmax;
 use clap::ValueEnum;
 use data::Dataset;
 use data::mnist::{self, Origin};
+use experiments::terminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Context, IntoDiagnostic, miette};
 use network::{Activation, DeviceChoice, Model, Network, Precision, Value, mlp};
 
+use crate::files::refuse_input;
 use crate::tidy::workspace_root;
 
 const TRAINING_IMAGES: usize = 50_000;
 const BATCH: usize = 100;
+/// The words for images and for their labels in the names of MNIST's files.
+const KINDS: [&str; 2] = ["images-idx3", "labels-idx1"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,10 +47,10 @@ struct MnistMlp {
     #[arg(long)]
     data: Option<PathBuf>,
     /// Seed of the initial weights and of the order of the images
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Passes over the training images
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, value_name = "N", default_value_t = 15)]
     epochs: usize,
     /// File to write [default: weights/mnist_<shape>.safetensors of the repository]
     #[arg(long)]
@@ -93,6 +97,14 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
             ));
         }
     };
+    let out = args.out.clone().unwrap_or_else(|| {
+        workspace_root().join(format!("weights/mnist_{}.safetensors", args.shape.name()))
+    });
+    for part in ["train", "t10k"] {
+        for kind in KINDS {
+            refuse_input(&out, &file(&folder, part, kind))?;
+        }
+    }
     let train = load(&folder, "train")?;
     let train = train
         .subset(&(0..TRAINING_IMAGES).collect::<Vec<_>>())
@@ -107,15 +119,12 @@ pub(crate) fn run(args: &Args) -> miette::Result<ExitCode> {
     let accuracy = accuracy(&network, &test)?;
 
     let checkpoint = checkpoint(&initial, &network, args, accuracy)?;
-    let out = args.out.clone().unwrap_or_else(|| {
-        workspace_root().join(format!("weights/mnist_{}.safetensors", args.shape.name()))
-    });
     checkpoint.write(&out).into_diagnostic()?;
-    println!(
+    terminal::print(format_args!(
         "{}: {accuracy:.2} % of {} test images",
         out.display(),
         test.len()
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -125,10 +134,15 @@ fn load(folder: &Path, part: &str) -> miette::Result<Dataset> {
         first_index: 0,
         variant: "clean",
     };
-    let file = |kind: &str| folder.join(format!("{part}-{kind}-ubyte.gz"));
-    mnist::load(&file("images-idx3"), &file("labels-idx1"), origin)
+    let [images, labels] = KINDS.map(|kind| file(folder, part, kind));
+    mnist::load(&images, &labels, origin)
         .into_diagnostic()
         .with_context(|| format!("MNIST's original files are needed in {}", folder.display()))
+}
+
+/// One of MNIST's original files.
+fn file(folder: &Path, part: &str, kind: &str) -> PathBuf {
+    folder.join(format!("{part}-{kind}-ubyte.gz"))
 }
 
 /// Adam on the cross-entropy, its rate falling to zero along a cosine.
@@ -163,7 +177,7 @@ fn fit(mut network: Network, train: &Dataset, args: &MnistMlp) -> miette::Result
             network = adam.step(rate, network, gradients);
             step += 1;
             if step % 50 == 0 {
-                bar.set_message(format!("{:.4}", loss.into_scalar::<f32>()));
+                terminal::message(&bar, &format!("{:.4}", loss.into_scalar::<f32>()));
             }
             bar.inc(1);
         }

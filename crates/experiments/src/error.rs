@@ -67,6 +67,14 @@ pub enum ExperimentError {
         source: serde_json::Error,
     },
 
+    /// Another process made a file that this one was to make.
+    #[error("{path} was made by another process meanwhile, and is left as it is")]
+    #[diagnostic(help("write over it with --force, or name another file"))]
+    OutputExists {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A record cannot be written as text.
     #[error("cannot encode {what}")]
     Encode {
@@ -150,7 +158,10 @@ pub enum ExperimentError {
     },
 
     /// No input of a set needs a repair.
-    #[error("{path}: the network gets all {inputs} inputs right: nothing is to be repaired")]
+    #[error("{path}: the network gets {} right: nothing is to be repaired", match inputs {
+        1 => "its only input".to_owned(),
+        inputs => format!("all {inputs} inputs"),
+    })]
     NothingWrong {
         /// The set.
         path: PathBuf,
@@ -227,6 +238,15 @@ impl ExperimentError {
             action,
             path,
             source,
+        }
+    }
+
+    /// Wraps what an output could not be written with.
+    pub(crate) fn output(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => Self::OutputExists { path },
+            _ => Self::io("write", path)(source),
         }
     }
 }

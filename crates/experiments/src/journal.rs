@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ExperimentError, Result};
+use crate::terminal::shown_json;
 
 /// A journal open for appending.
 #[derive(Debug)]
@@ -54,13 +55,13 @@ impl Journal {
 
     /// Appends one record.
     pub(crate) fn append(&self, record: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(record).map_err(|source| ExperimentError::Encode {
+        let line = serde_json::to_string(record).map_err(|source| ExperimentError::Encode {
             what: format!("a record of {}", self.path.display()),
             source: Box::new(source),
         })?;
-        line.push(b'\n');
+        let line = format!("{}\n", shown_json(&line));
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&line)
+        file.write_all(line.as_bytes())
             .and_then(|()| file.flush())
             .map_err(ExperimentError::io("append to", &self.path))
     }

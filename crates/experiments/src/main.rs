@@ -2,20 +2,23 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use experiments::cli::{self, Cli, Finished};
 use experiments::laboratory::{self, HeapCounter, Laboratory};
-use experiments::phases;
 use experiments::progress::Progress;
+use experiments::{phases, terminal};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
 fn main() -> ExitCode {
+    let arguments = match terminal::arguments::<Cli>() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let progress = Progress::detect();
     if let Err(error) = phases::install(&progress) {
-        eprintln!("no log: {error}");
+        terminal::say(format_args!("no log: {error}"));
     }
     let heap = HeapCounter {
         live: || HEAP.current_usage(),
@@ -23,33 +26,33 @@ fn main() -> ExitCode {
         reset: || HEAP.reset_peak_usage(),
     };
     let finished = cli::execute(
-        Cli::parse(),
+        arguments,
         &laboratory::vocabulary().borrow(),
         &progress,
         |plan, options| Ok(Box::new(Laboratory::open(plan, options, Some(heap))?)),
     );
-    match finished {
+    terminal::exit(match finished {
         Ok(Finished::Run { table, run }) => {
-            println!("{}", table.trim_end());
-            println!("report: {}", run.join("report.html").display());
+            terminal::print(table.trim_end());
+            let report = run.join("report.html");
+            terminal::print(format_args!("report: {}", report.display()));
             ExitCode::SUCCESS
         }
         Ok(Finished::Repair(answer)) => {
-            println!("{}", answer.text);
+            terminal::print(answer.text);
             ExitCode::from(answer.verdict.exit_code())
         }
         Ok(Finished::Analyze(text) | Finished::Inspect(text)) => {
-            println!("{text}");
+            terminal::print(text);
             ExitCode::SUCCESS
         }
         Ok(Finished::RankLayers(ranked)) => {
-            println!("{}", ranked.text.trim_end());
+            terminal::print(ranked.text.trim_end());
             ExitCode::from(ranked.exit_code())
         }
         Err(error) => {
-            let code = error.exit_code();
-            eprintln!("{:?}", miette::Report::new(error));
-            ExitCode::from(code)
+            terminal::report(&error);
+            ExitCode::from(error.exit_code())
         }
-    }
+    })
 }

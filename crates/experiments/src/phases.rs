@@ -21,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::progress::Progress;
+use crate::terminal::Log;
 
 /// The crate whose events tell the phases.
 const TARGETS: [&str; 2] = ["repair", "heuristics"];
@@ -43,7 +44,7 @@ impl<F: Fn(&str)> Phases<F> {
 /// # Errors
 /// [`TryInitError`] when the process has a subscriber already.
 pub fn install(progress: &Progress) -> Result<(), TryInitError> {
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer().with_writer(|| Log);
     let phases = std::env::var_os("RUST_LOG").is_none().then(|| {
         let progress = progress.clone();
         let targets =

@@ -1,10 +1,11 @@
 //! How far a run is, on standard error.
 
-use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::terminal;
 
 /// Lines are written at most this often where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -61,7 +62,7 @@ impl Lines {
 impl Progress {
     /// A bar if standard error is a terminal, otherwise a line now and then.
     pub fn detect() -> Self {
-        if !std::io::stderr().is_terminal() {
+        if !terminal::is_interactive() {
             return Self::lines();
         }
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
@@ -92,8 +93,8 @@ impl Progress {
     /// Writes a line.
     pub(crate) fn say(&self, line: &str) {
         match &self.view {
-            View::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            View::Lines(_) => eprintln!("{line}"),
+            View::Bar(bar) => bar.suspend(|| terminal::say(line)),
+            View::Lines(_) => terminal::say(line),
             View::Silent => {}
         }
     }
@@ -106,13 +107,13 @@ impl Progress {
                 if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}") {
                     bar.set_style(style);
                 }
-                bar.set_message(doing.to_owned());
+                terminal::message(bar, doing);
                 bar.enable_steady_tick(TICK);
             }
             View::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(line) = lines.note(doing, Instant::now()) {
-                    eprintln!("{line}");
+                    terminal::say(line);
                 }
             }
             View::Bar(_) | View::Silent => {}
@@ -138,7 +139,7 @@ impl Progress {
                 lines.position = already;
                 lines.started = Instant::now();
                 lines.written = lines.started;
-                eprintln!("{total} steps, {already} done before");
+                terminal::say(format_args!("{total} steps, {already} done before"));
             }
             View::Silent => {}
         }
@@ -148,7 +149,7 @@ impl Progress {
         match &self.view {
             View::Bar(bar) => {
                 bar.inc(1);
-                bar.set_message(name.to_owned());
+                terminal::message(bar, name);
             }
             View::Lines(lines) => {
                 let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,13 +159,13 @@ impl Progress {
                     let elapsed = lines.started.elapsed();
                     let done = lines.position - lines.already;
                     let left = remaining(elapsed, done, lines.total - lines.position);
-                    eprintln!(
+                    terminal::say(format_args!(
                         "{}/{}  {} elapsed, about {} left  {name}",
                         lines.position,
                         lines.total,
                         seconds(elapsed),
                         seconds(left)
-                    );
+                    ));
                 }
             }
             View::Silent => {}

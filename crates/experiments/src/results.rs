@@ -1,5 +1,6 @@
 //! A run read back: what tables and the report are made of.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -161,14 +162,86 @@ fn csv_bytes<R: Serialize>(name: &str, rows: impl Iterator<Item = R>) -> Result<
         what: name.to_owned(),
         source: Box::new(source),
     };
+    let whole = |writer: csv::Writer<Vec<u8>>| {
+        writer
+            .into_inner()
+            .map_err(|error| ExperimentError::Encode {
+                what: name.to_owned(),
+                source: Box::new(error.into_error()),
+            })
+    };
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in rows {
         writer.serialize(row).map_err(encode)?;
     }
-    writer
-        .into_inner()
-        .map_err(|error| ExperimentError::Encode {
-            what: name.to_owned(),
-            source: Box::new(error.into_error()),
-        })
+    let bytes = whole(writer)?;
+    let mut cells = csv::ReaderBuilder::new();
+    let mut cells = cells.has_headers(false).from_reader(&bytes[..]);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in cells.records() {
+        let row = row.map_err(encode)?;
+        writer
+            .write_record(row.iter().map(|cell| defused(cell).into_owned()))
+            .map_err(encode)?;
+    }
+    whole(writer)
+}
+
+/// A cell that no spreadsheet takes for a formula: what begins like one and is no number gets an
+/// apostrophe, which spreadsheets read as the mark of a text.
+fn defused(cell: &str) -> Cow<'_, str> {
+    let is_number = cell.parse().is_ok_and(f64::is_finite);
+    match cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !is_number {
+        true => Cow::Owned(format!("'{cell}")),
+        false => Cow::Borrowed(cell),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_texts_are_no_formulas_and_numbers_stay_numbers() {
+        #[derive(Serialize)]
+        struct Row {
+            text: &'static str,
+            number: f64,
+            none: Option<f64>,
+        }
+        let row = |text, number| Row {
+            text,
+            number,
+            none: None,
+        };
+        let rows = [
+            row("=cmd|' /C calc'!A1", -1.5),
+            row("+1+1", 1e-300),
+            row("-2+3", -2e9),
+            row("@SUM(A1)", 0.0),
+            row("\t=1", 1.0),
+            row("\r=1", 1.0),
+            row("\n=1", 1.0),
+            row("a=1, \"b\"", 1.0),
+            row("-7", 1.0),
+            row("'=1", 1.0),
+        ];
+        let bytes = csv_bytes("rows.csv", rows.iter()).unwrap();
+        let mut reader = csv::Reader::from_reader(&bytes[..]);
+        assert_eq!(reader.headers().unwrap(), &["text", "number", "none"][..]);
+        for (row, cells) in rows.iter().zip(reader.records()) {
+            let cells = cells.unwrap();
+            let is_plain = row.text.starts_with(['a', '\'']) || row.text == "-7";
+            let expected = if is_plain {
+                row.text.to_owned()
+            } else {
+                format!("'{}", row.text)
+            };
+            assert_eq!(cells[0], expected);
+            assert_eq!(cells[1].parse(), Ok(row.number));
+            assert_eq!(&cells[2], "");
+        }
+        let none: [Row; 0] = [];
+        assert_eq!(csv_bytes("rows.csv", none.iter()).unwrap(), b"");
+    }
 }

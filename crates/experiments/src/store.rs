@@ -12,9 +12,9 @@
 //!
 //! The manifest is written last: a folder without one holds nothing yet.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use network::Output;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,7 @@ use crate::plan::{Files, ResolvedPlan, Vocabulary, repository_root};
 use crate::record::{SelectionRecord, TrialRecord};
 use crate::regret::Overhead;
 use crate::run::{Done, SetKey};
+use crate::terminal::shown_json;
 
 pub(crate) const PLAN: &str = "plan.toml";
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -197,31 +198,32 @@ pub fn latest_directory(parent: &Path, name: &str) -> Option<PathBuf> {
 
 /// Writes a file so that its name always refers to a whole one: a temporary file beside it is renamed.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a result is as readable as any other file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(ExperimentError::io("create a file in", folder))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(ExperimentError::io("write", path))?;
-    file.persist(path)
-        .map_err(|error| ExperimentError::io("write", path)(error.error))?;
-    Ok(())
+    write_output(&Output::replacing(path), bytes)
 }
 
-/// Writes a value as JSON, as [`write_atomically`] does.
+fn write_output(output: &Output<'_>, bytes: &[u8]) -> Result<()> {
+    let written = output.write(bytes);
+    written.map_err(ExperimentError::output(output.path()))
+}
+
+/// Writes a value as JSON over what is there, as [`write_atomically`] does.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|source| ExperimentError::Encode {
-        what: path.display().to_string(),
+    write_json_to(&Output::replacing(path), value)
+}
+
+/// Writes a value as JSON.
+pub(crate) fn write_json_to(output: &Output<'_>, value: &impl Serialize) -> Result<()> {
+    let text = json(value, || output.path().display().to_string())?;
+    write_output(output, format!("{text}\n").as_bytes())
+}
+
+/// A value as JSON for people, with nothing in it that a terminal obeys.
+pub(crate) fn json(value: &impl Serialize, what: impl FnOnce() -> String) -> Result<String> {
+    let text = serde_json::to_string_pretty(value).map_err(|source| ExperimentError::Encode {
+        what: what(),
         source: Box::new(source),
     })?;
-    text.push(b'\n');
-    write_atomically(path, &text)
+    Ok(shown_json(&text).into_owned())
 }
 
 fn read_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {

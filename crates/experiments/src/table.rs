@@ -136,6 +136,24 @@ pub(crate) fn right_align(table: &mut Table, from: usize) {
     }
 }
 
+/// A number as somebody would type it: short, and exact.
+pub(crate) fn as_typed(value: f64) -> String {
+    match value.abs() {
+        size if size == 0.0 || (1e-4..1e7).contains(&size) => value.to_string(),
+        _ => format!("{value:e}"),
+    }
+}
+
+/// A number of things whose plural is regular, such as `1 point` or `2 points`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    counted_as(count, thing, &format!("{thing}s"))
+}
+
+/// A number of things.
+pub(crate) fn counted_as(count: usize, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// A number with fixed digits, a dash where there is none.
 pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
     match value {
@@ -145,5 +163,33 @@ pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
         }
         Some(value) => format!("{value:.digits$}"),
         None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_echoed_as_they_would_be_typed() {
+        for (value, text) in [
+            (0.1, "0.1"),
+            (0.0, "0"),
+            (1e-300, "1e-300"),
+            (-2.5e-7, "-2.5e-7"),
+            (100_000.0, "100000"),
+            (1e300, "1e300"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(as_typed(value), text);
+            assert_eq!(text.parse(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!(counted(1, "point"), "1 point");
+        assert_eq!(counted(0, "point"), "0 points");
+        assert_eq!(counted_as(2, "class", "classes"), "2 classes");
     }
 }

@@ -7,14 +7,15 @@
 //! ```
 //!
 //! Nothing appears under these names before it is whole: bytes gather in `<entity tag>.part` and are
-//! renamed.
+//! renamed. What lies there already may be the work of others: it is written through no link.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, CacheRepo};
 
-use crate::{HubError, Repository};
+use crate::{HubError, Repository, plain};
 
 /// The part of the cache that belongs to a repository at a revision.
 pub(crate) struct RepositoryCache {
@@ -49,8 +50,10 @@ impl RepositoryCache {
         let (mut folders, mut files) = (vec![root.clone()], Vec::new());
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(HubError::io("list", &folder))? {
-                let path = entry.map_err(HubError::io("list", &folder))?.path();
-                if path.is_dir() {
+                let entry = entry.map_err(HubError::io("list", &folder))?;
+                let path = entry.path();
+                // A link to a folder is none: it could lead back here.
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     folders.push(path);
                 } else if let Ok(relative) = path.strip_prefix(&root) {
                     files.push(relative.to_string_lossy().replace('\\', "/"));
@@ -78,7 +81,7 @@ impl RepositoryCache {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(HubError::io("create", folder))?;
         }
-        let file = File::create(&path).map_err(HubError::io("create", &path))?;
+        let file = plain::open(&path).map_err(HubError::io("create", &path))?;
         file.lock().map_err(HubError::io("lock", &path))?;
         Ok(file)
     }
@@ -86,7 +89,7 @@ impl RepositoryCache {
     /// Turns gathered bytes into the blob of their entity tag.
     pub(crate) fn finish(&self, etag: &str) -> Result<(), HubError> {
         let (part, blob) = (self.part(etag), self.blob(etag));
-        let written = File::open(&part).and_then(|file| file.sync_all());
+        let written = plain::open(&part).and_then(|file| file.sync_all());
         written.map_err(HubError::io("write", &part))?;
         fs::rename(&part, &blob).map_err(HubError::io("write", &blob))
     }
@@ -105,11 +108,43 @@ impl RepositoryCache {
         let up = "../".repeat(file.matches('/').count() + 2);
         let target = format!("{up}blobs/{etag}");
         link(Path::new(&target), &self.blob(etag), &path).map_err(HubError::io("write", &path))?;
-        self.layout
-            .create_ref(commit)
-            .map_err(HubError::io("write", self.layout.pointer_path(commit)))?;
+        self.refer(commit)?;
         Ok(path)
     }
+
+    /// Makes a commit the one that the revision stands for.
+    fn refer(&self, commit: &str) -> Result<(), HubError> {
+        let snapshot = self.layout.pointer_path(commit);
+        let root = snapshot
+            .parent()
+            .and_then(Path::parent)
+            .unwrap_or(&snapshot);
+        let path = root.join("refs").join(&self.revision);
+        let folder = path.parent().unwrap_or(root);
+        fs::create_dir_all(folder).map_err(HubError::io("create", folder))?;
+        let write = || {
+            let mut file = shared_file().tempfile_in(folder)?;
+            file.write_all(commit.as_bytes())?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        write().map_err(HubError::io("write", &path))
+    }
+
+    /// The entity tag of the blob that a file of the revision is a link to, where files are links.
+    pub(crate) fn tag_of(&self, path: &Path) -> Option<String> {
+        let blob = fs::read_link(path).ok()?;
+        Some(blob.file_name()?.to_str()?.to_owned())
+    }
+}
+
+/// Temporary files are private; one that takes its place in the cache is as readable as any other.
+pub(crate) fn shared_file() -> tempfile::Builder<'static, 'static> {
+    #[allow(unused_mut, reason = "only some systems have permissions")]
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder
 }
 
 /// Puts a link to `target` at `path`, in one step even where there is one already.

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 /// Bytes that are read, hashed or written at once.
@@ -29,8 +30,45 @@ impl Checksum {
     /// What the system reports when the file cannot be read.
     pub fn of_file(path: &Path) -> io::Result<(Self, u64)> {
         let mut running = Running::default();
-        running.read(path)?;
+        running.read(&mut File::open(path)?)?;
         Ok((running.finish(), running.size))
+    }
+}
+
+/// Whether the bytes of a file are those that an entity tag names: of large files by their sha256, of
+/// small ones by git's name of a blob. A tag of any other form names no bytes.
+pub(crate) fn is_named(
+    tag: &str,
+    path: &Path,
+    (sha256, size): (Checksum, u64),
+) -> io::Result<bool> {
+    let tag = tag.to_lowercase();
+    match tag.len() {
+        64 => Ok(tag == sha256.to_string()),
+        40 => Ok(tag == git_name(path, size)?),
+        _ => Ok(false),
+    }
+}
+
+/// Git's name of a file as a blob: the SHA-1 of its length and its bytes.
+fn git_name(path: &Path, size: u64) -> io::Result<String> {
+    let mut state = Sha1::new();
+    state.update(format!("blob {size}\0"));
+    each_block(&mut File::open(path)?, |block| state.update(block))?;
+    Ok(state
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn each_block(from: &mut impl Read, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    let mut block = vec![0; BLOCK];
+    loop {
+        match from.read(&mut block)? {
+            0 => return Ok(()),
+            n => take(&block[..n]),
+        }
     }
 }
 
@@ -47,15 +85,8 @@ impl Running {
         self.size += bytes.len() as u64;
     }
 
-    pub(crate) fn read(&mut self, path: &Path) -> io::Result<()> {
-        let mut file = File::open(path)?;
-        let mut block = vec![0; BLOCK];
-        loop {
-            match file.read(&mut block)? {
-                0 => return Ok(()),
-                n => self.add(&block[..n]),
-            }
-        }
+    pub(crate) fn read(&mut self, from: &mut impl Read) -> io::Result<()> {
+        each_block(from, |block| self.add(block))
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -131,6 +162,27 @@ mod tests {
         std::fs::write(file.path(), &bytes).unwrap();
         let expected = (Checksum::of(&bytes), bytes.len() as u64);
         assert_eq!(Checksum::of_file(file.path()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_tag_names_the_bytes_by_sha256_or_as_git_does() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "abc").unwrap();
+        let measured = Checksum::of_file(file.path()).unwrap();
+        // `printf abc | git hash-object --stdin`.
+        let git = "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f";
+        for (tag, expected) in [
+            (ABC, true),
+            (git, true),
+            (&git.to_uppercase(), true),
+            (&ABC.replace('b', "c"), false),
+            (&git.replace('f', "e"), false),
+            ("900150983cd24fb0d6963f7d28e17f72", false),
+            ("", false),
+        ] {
+            let found = is_named(tag, file.path(), measured).unwrap();
+            assert_eq!(found, expected, "{tag}");
+        }
     }
 
     #[test]

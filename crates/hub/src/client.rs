@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use hf_hub::api::RepoInfo;
-use hf_hub::api::sync::{Api, ApiBuilder};
 use ureq::http::{HeaderMap, Response, StatusCode, header};
 use ureq::tls::{TlsConfig, TlsProvider};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder};
 
-use crate::address::{is_loopback, origin, resolve};
+use crate::address::{Origin, is_loopback, resolve, shown, split_login};
 use crate::failure::{Cause, Failure};
+use crate::listing;
 use crate::repository::{encoded, is_commit};
 use crate::{Checksum, HubError, Kind, Missing, Repository, Settings};
 
@@ -23,7 +23,10 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// An HTTP client for one hub.
 pub(crate) struct Client {
     agent: Agent,
-    api: Api,
+    /// Address of the hub, without a password: fit for messages.
+    endpoint: String,
+    /// `user:password` of the hub's address.
+    login: Option<String>,
     settings: Settings,
 }
 
@@ -43,17 +46,7 @@ pub(crate) struct Metadata {
 impl Client {
     pub(crate) fn new(settings: &Settings) -> Result<Self, HubError> {
         settings.check()?;
-        let api = ApiBuilder::from_cache(hf_hub::Cache::new(settings.cache.clone()))
-            .with_endpoint(settings.endpoint.clone())
-            .with_token(
-                settings
-                    .token
-                    .as_ref()
-                    .map(|token| token.reveal().to_owned()),
-            )
-            .with_progress(false)
-            .build()
-            .map_err(|error| HubError::Client(Box::new(error)))?;
+        let (endpoint, login) = split_login(&settings.endpoint);
         let mut config = Agent::config_builder()
             .tls_config(TlsConfig::builder().provider(TlsProvider::Rustls).build())
             .user_agent(concat!("informed-repair/", env!("CARGO_PKG_VERSION")))
@@ -65,53 +58,69 @@ impl Client {
             .timeout_connect(Some(settings.connect_timeout))
             .timeout_recv_response(Some(settings.read_timeout))
             .timeout_per_read(Some(settings.read_timeout));
-        if is_loopback(&settings.endpoint) {
+        if is_loopback(&endpoint) {
             config = config.proxy(None);
         }
         Ok(Self {
             agent: config.build().into(),
-            api,
+            endpoint,
+            login,
             settings: settings.clone(),
         })
     }
 
     /// Address of a file at a revision.
     pub(crate) fn url(&self, repository: &Repository, file: &str) -> String {
-        self.api.repo(repository.hf()).url(&encoded(file))
+        let revision = repository.hf().url_revision();
+        format!(
+            "{}/resolve/{revision}/{}",
+            self.page(repository),
+            encoded(file)
+        )
     }
 
-    /// The files of a repository at its revision.
-    pub(crate) fn list(&self, repository: &Repository) -> Result<RepoInfo, Failure> {
-        let url = format!(
-            "{}/api/{}",
-            self.settings.endpoint,
-            repository.hf().api_url()
-        );
-        let mut response = self.ask_for_listing(repository)?;
+    /// Address of a repository's page.
+    pub(crate) fn page(&self, repository: &Repository) -> String {
+        format!("{}/{}", self.endpoint, repository.page())
+    }
+
+    /// The names of the files of a repository at its revision.
+    pub(crate) fn list(&self, repository: &Repository) -> Result<Vec<String>, Failure> {
+        let (url, mut response) = self.ask_for_listing(repository)?;
         if !response.status().is_success() {
             return Err(self.refusal(repository, None, &url, &response));
         }
         let body = response.body_mut().with_config().limit(MAX_LISTING);
         let bytes = body.read_to_vec().map_err(Cause::from)?;
         let bad = |error| HubError::protocol(&url, format!("expected a listing: {error}"));
-        Ok(serde_json::from_slice(&bytes).map_err(bad)?)
+        Ok(listing::names(&bytes).map_err(bad)?)
     }
 
-    fn ask_for_listing(&self, repository: &Repository) -> Result<Response<Body>, Failure> {
-        let settings = &self.settings;
-        let mut config = self
-            .api
-            .repo(repository.hf())
-            .info_request()
-            .config()
-            .http_status_as_error(false)
-            .timeout_connect(Some(settings.connect_timeout))
-            .timeout_recv_response(Some(settings.read_timeout))
-            .timeout_per_read(Some(settings.read_timeout));
-        if is_loopback(&settings.endpoint) {
-            config = config.proxy(None);
+    fn ask_for_listing(
+        &self,
+        repository: &Repository,
+    ) -> Result<(String, Response<Body>), Failure> {
+        let url = format!("{}/api/{}", self.endpoint, repository.hf().api_url());
+        self.follow(url, |request| request)
+    }
+
+    /// The answer that redirects lead to, and its address. The token goes along where an address is the
+    /// hub's own.
+    fn follow(
+        &self,
+        mut url: String,
+        prepare: impl Fn(RequestBuilder<WithoutBody>) -> RequestBuilder<WithoutBody>,
+    ) -> Result<(String, Response<Body>), Failure> {
+        for _ in 0..=MAX_REDIRECTS {
+            let request = self.agent.get(self.with_login(&url));
+            let request = prepare(self.authorised(request, &url));
+            let response = request.call().map_err(Cause::from)?;
+            match redirect(&url, &response)? {
+                Some(target) => url = target,
+                None => return Ok((url, response)),
+            }
         }
-        Ok(config.build().call().map_err(Cause::from)?)
+        Err(too_many_redirects(url))
     }
 
     /// What the hub says about a file. Redirects within the hub are followed; one to another host is
@@ -123,7 +132,7 @@ impl Client {
     ) -> Result<Metadata, Failure> {
         let mut url = self.url(repository, file);
         for _ in 0..=MAX_REDIRECTS {
-            let request = self.authorised(self.agent.head(&url), &url);
+            let request = self.authorised(self.agent.head(self.with_login(&url)), &url);
             let response = request.call().map_err(Cause::from)?;
             let target = redirect(&url, &response)?;
             match target {
@@ -146,32 +155,19 @@ impl Client {
         file: &str,
         start: u64,
     ) -> Result<Response<Body>, Failure> {
-        let mut url = self.url(repository, file);
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.authorised(self.agent.get(&url), &url);
-            if start > 0 {
-                request = request.header(header::RANGE, format!("bytes={start}-"));
-            }
-            let response = request.call().map_err(Cause::from)?;
-            if let Some(target) = redirect(&url, &response)? {
-                url = target;
-                continue;
-            }
-            return match response.status() {
-                StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
-                StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => Ok(response),
-                _ => Err(self.refusal(repository, Some(file), &url, &response)),
-            };
+        let (url, response) = self.follow(self.url(repository, file), |request| match start {
+            0 => request,
+            _ => request.header(header::RANGE, format!("bytes={start}-")),
+        })?;
+        match response.status() {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT => Ok(response),
+            StatusCode::RANGE_NOT_SATISFIABLE if start > 0 => Ok(response),
+            _ => Err(self.refusal(repository, Some(file), &url, &response)),
         }
-        Err(too_many_redirects(url))
     }
 
-    /// The request with the token if it goes to the hub itself: no other host may see it.
-    fn authorised<B>(
-        &self,
-        request: ureq::RequestBuilder<B>,
-        url: &str,
-    ) -> ureq::RequestBuilder<B> {
+    /// The request with the token if it goes to the hub itself: no other origin may see it.
+    fn authorised<B>(&self, request: RequestBuilder<B>, url: &str) -> RequestBuilder<B> {
         match &self.settings.token {
             Some(token) if self.is_hub(url) => {
                 request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()))
@@ -180,8 +176,20 @@ impl Client {
         }
     }
 
+    /// The address to ask, which holds the password if it is the hub's own: the client makes a header of
+    /// it, unless there is a token.
+    fn with_login(&self, url: &str) -> String {
+        match (&self.login, url.split_once("://")) {
+            (Some(login), Some((scheme, rest))) if self.is_hub(url) => {
+                format!("{scheme}://{login}@{rest}")
+            }
+            _ => url.to_owned(),
+        }
+    }
+
     fn is_hub(&self, url: &str) -> bool {
-        origin(url).is_some() && origin(url) == origin(&self.settings.endpoint)
+        let origin = Origin::of(url);
+        origin.is_some() && origin == Origin::of(&self.endpoint)
     }
 
     /// What a status other than success means.
@@ -235,7 +243,7 @@ impl Client {
     fn what_is_missing(&self, repository: &Repository, file: Option<&str>) -> Missing {
         let exists = |repository: &Repository| {
             let response = self.ask_for_listing(repository);
-            response.is_ok_and(|response| response.status().is_success())
+            response.is_ok_and(|(_, response)| response.status().is_success())
         };
         match file {
             Some(file) if exists(repository) => Missing::File(file.to_owned()),
@@ -247,8 +255,7 @@ impl Client {
     }
 
     fn how_to_get_access(&self, repository: &Repository) -> String {
-        let endpoint = &self.settings.endpoint;
-        let page = format!("{endpoint}/{}", repository.page());
+        let page = self.page(repository);
         let what = match repository.kind() {
             Kind::Model => "model",
             Kind::Dataset => "dataset",
@@ -257,6 +264,7 @@ impl Client {
         if self.settings.token.is_some() {
             format!("the token has no access; {terms}, and let the token read gated repositories")
         } else {
+            let endpoint = &self.endpoint;
             format!("{terms}, and set HF_TOKEN to a token from {endpoint}/settings/tokens")
         }
     }
@@ -329,20 +337,22 @@ fn redirect(url: &str, response: &Response<Body>) -> Result<Option<String>, HubE
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let location = text(response.headers(), "location");
-    let target = location.and_then(|location| resolve(url, location));
-    let Some(target) = target else {
-        let problem = format!(
-            "redirect to an unusable address, `{}`",
-            location.unwrap_or("")
-        );
-        return Err(HubError::protocol(url, problem));
-    };
-    if url.starts_with("https:") && !target.starts_with("https:") {
+    let location = text(response.headers(), "location").unwrap_or_default();
+    target(url, location).map(Some)
+}
+
+/// The address that `location` means in an answer from `url`.
+fn target(url: &str, location: &str) -> Result<String, HubError> {
+    let target = resolve(url, location).ok_or_else(|| {
+        let problem = format!("redirect to an unusable address, `{}`", shown(location));
+        HubError::protocol(url, problem)
+    })?;
+    let is_encrypted = |url: &str| Origin::of(url).is_some_and(|origin| origin.is_encrypted());
+    if is_encrypted(url) && !is_encrypted(&target) {
         let problem = format!("redirect to {target}, which is not encrypted");
         return Err(HubError::protocol(url, problem));
     }
-    Ok(Some(target))
+    Ok(target)
 }
 
 #[cfg(test)]
@@ -363,5 +373,18 @@ mod tests {
         ] {
             assert!(!client.is_hub(other), "{other}");
         }
+        assert!(client.is_hub("https://hub.test:443/a"));
+    }
+
+    #[test]
+    fn a_redirect_never_gives_up_encryption() {
+        let from = |url: &str, location| target(url, location);
+        let error = from("https://hub.test/a", "http://hub.test/a").unwrap_err();
+        assert!(error.to_string().contains("not encrypted"), "{error}");
+        for url in ["HTTPS://hub.test/a", "https://hub.test/a"] {
+            assert!(from(url, "HTTP://cdn.test/a").is_err(), "{url}");
+            assert!(from(url, "//cdn.test/a").is_ok(), "{url}");
+        }
+        assert!(from("http://hub.test/a", "http://cdn.test/a").is_ok());
     }
 }

@@ -111,9 +111,6 @@ pub enum HubError {
     /// No folder to cache files in is known.
     #[error("no folder for cached files: set HF_HOME or HF_HUB_CACHE")]
     NoCache,
-    /// `hf-hub` could not be set up.
-    #[error("cannot set up the hub's client")]
-    Client(#[source] Box<hf_hub::api::sync::ApiError>),
 
     /// A registry or lock file is not what it should be.
     #[error("{}:{line}:{column}: bad {what}: {problem}", path.display())]
@@ -149,6 +146,20 @@ pub enum HubError {
         wanted: &'static str,
         /// Names of some files that are there.
         found: Vec<String>,
+    },
+
+    /// A repository holds too many files of use.
+    #[error(
+        "{place} holds {found} files of use, more than {limit}; \
+         name those that are needed in the registry"
+    )]
+    TooManyFiles {
+        /// The repository.
+        place: String,
+        /// The most files that are fetched.
+        limit: usize,
+        /// The files of use.
+        found: usize,
     },
 
     /// No connection, or it broke.
@@ -270,6 +281,19 @@ pub enum HubError {
         file: String,
         /// The cache folder.
         cache: PathBuf,
+    },
+    /// A cached file of which nothing says what its bytes should be.
+    #[error(
+        "offline, and the cached {} is not known to be `{file}` of {repository}; \
+         fetch it once without HF_HUB_OFFLINE", path.display()
+    )]
+    Unverified {
+        /// The repository with its revision.
+        repository: String,
+        /// The file.
+        file: String,
+        /// Where it is cached.
+        path: PathBuf,
     },
     /// The file does not fit.
     #[error(

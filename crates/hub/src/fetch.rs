@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cache::RepositoryCache;
+use crate::checksum::is_named;
 use crate::client::{Client, Metadata};
 use crate::repository::is_safe_path;
 use crate::selection::{select, wanted};
 use crate::transfer::{Transfer, retrying};
 use crate::{
     Checksum, HubError, Kind, Lock, Progress, Promise, Registry, Repository, Settings, Source,
+    plain,
 };
 
 /// The most file names that an error lists.
 const SHOWN_FILES: usize = 20;
+/// The most files of a repository that are fetched without being registered.
+const MAX_FILES: usize = 1000;
 
 /// How a file came to be where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,15 +141,11 @@ impl Hub {
         let known: Vec<String> = if self.settings.offline {
             RepositoryCache::new(&self.settings.cache, repository).files()?
         } else {
-            let url = format!("{}/{}", self.settings.endpoint, repository.page());
-            let info = retrying(&self.settings, &url, progress, |_| {
+            let url = self.client.page(repository);
+            retrying(&self.settings, &url, progress, |_| {
                 let listing = self.client.list(repository);
                 listing.map_err(|failure| (failure, false))
-            })?;
-            info.siblings
-                .into_iter()
-                .map(|file| file.rfilename)
-                .collect()
+            })?
         };
         if known.is_empty() && self.settings.offline {
             return Err(self.not_cached(repository, "any file"));
@@ -156,6 +156,13 @@ impl Hub {
                 place: repository.to_string(),
                 wanted: wanted(repository.kind()),
                 found: known.into_iter().take(SHOWN_FILES).collect(),
+            });
+        }
+        if chosen.len() > MAX_FILES {
+            return Err(HubError::TooManyFiles {
+                place: repository.to_string(),
+                limit: MAX_FILES,
+                found: chosen.len(),
             });
         }
         if let Some(file) = chosen.iter().find(|file| !is_safe_path(file)) {
@@ -187,7 +194,9 @@ impl Hub {
                 let path = found.path.display().to_string();
                 return Err(HubError::mismatch(file, path, found.sha256, promised));
             }
-            (Some(found), None) if self.settings.offline => found,
+            (Some(found), None) if self.settings.offline => {
+                self.named(&cache, repository, file, found)?
+            }
             (None, _) if self.settings.offline => return Err(self.not_cached(repository, file)),
             _ => self.ask_hub(&cache, repository, file, promised.as_ref(), progress)?,
         };
@@ -197,6 +206,25 @@ impl Hub {
         Ok(FetchedFile {
             name: file.to_owned(),
             ..found
+        })
+    }
+
+    /// A cached file that nothing promises, if its bytes are those that its blob is named after.
+    fn named(
+        &self,
+        cache: &RepositoryCache,
+        repository: &Repository,
+        file: &str,
+        found: FetchedFile,
+    ) -> Result<FetchedFile, HubError> {
+        let tag = cache.tag_of(&found.path).unwrap_or_default();
+        if found.is_named(&tag)? {
+            return Ok(found);
+        }
+        Err(HubError::Unverified {
+            repository: repository.to_string(),
+            file: file.to_owned(),
+            path: found.path,
         })
     }
 
@@ -269,7 +297,7 @@ impl Hub {
             size: metadata.size,
         };
         let part = cache.part(&metadata.etag);
-        if promised.is_none() {
+        if promised.is_none() || !plain::is_own(&part) {
             remove(&part)?;
         }
         let mut continues = fs::metadata(&part).is_ok_and(|part| part.len() > 0);
@@ -310,16 +338,35 @@ fn is_there(
     promised: Option<&Promised>,
 ) -> Result<bool, HubError> {
     let blob = cache.blob(&metadata.etag);
-    if !blob.exists() {
+    if !plain::is_file(&blob) {
         return Ok(false);
     }
     let found = measured(blob)?;
     let right_size = metadata.size.is_none_or(|size| size == found.size);
-    Ok(right_size && promised.is_none_or(|(sha256, _)| found.sha256 == *sha256))
+    Ok(right_size
+        && match promised {
+            Some((sha256, _)) => found.sha256 == *sha256,
+            None => found.is_named(&metadata.etag)?,
+        })
 }
 
-/// A cached file with its size and checksum.
+impl FetchedFile {
+    /// Whether its bytes are those that an entity tag names.
+    fn is_named(&self, tag: &str) -> Result<bool, HubError> {
+        let Self {
+            path, sha256, size, ..
+        } = self;
+        is_named(tag, path, (*sha256, *size)).map_err(HubError::io("read", path))
+    }
+}
+
+/// A file with its size and checksum.
 fn measured(path: PathBuf) -> Result<FetchedFile, HubError> {
+    // A pipe would be waited for, a device read without end.
+    if fs::metadata(&path).is_ok_and(|there| !there.is_file()) {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidInput, "expected a file");
+        return Err(HubError::io("read", path)(source));
+    }
     let (sha256, size) = Checksum::of_file(&path).map_err(HubError::io("read", &path))?;
     Ok(FetchedFile {
         name: String::new(),

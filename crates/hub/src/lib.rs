@@ -63,10 +63,19 @@
 //!
 //! # What `hf-hub` does here, and what not
 //!
-//! Addresses, cache layout, the token file and repository listings are `hf-hub`'s. The transfer is not:
-//! its downloader appends whatever a server sends to a resumed file, takes a body that ends early for
-//! a whole one, has no timeout, compares no checksum, and sends the token to the host that a file is
-//! redirected to. The transfer here uses the same HTTP client, `ureq`, which `hf-hub` does not expose.
+//! Cache layout, the token file and the names of repositories in addresses are `hf-hub`'s. Requests are
+//! not: its client appends whatever a server sends to a resumed file, takes a body that ends early for a
+//! whole one, has no timeout, compares no checksum, and sends the token along where a listing or a file is
+//! redirected to another port of the host. The requests here use the same HTTP client, `ureq`, which
+//! `hf-hub` does not expose.
+//!
+//! # Whom it trusts
+//!
+//! The token, and the password of `HF_ENDPOINT`, go to that address's scheme, host and port alone; a
+//! message shows neither. A redirect that gives up encryption, leads to anything but http or https, or
+//! names a user is refused. What lies in the cache counts once its bytes are found to be the promised
+//! ones, or those that the hub's entity tag names (a sha256, or git's name of a blob); the cache is
+//! written through no link.
 
 mod address;
 mod cache;
@@ -76,7 +85,9 @@ mod client;
 mod error;
 mod failure;
 mod fetch;
+mod listing;
 mod lock;
+mod plain;
 mod progress;
 mod registry;
 mod repository;

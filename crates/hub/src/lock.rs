@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cache::shared_file;
 use crate::{Checksum, HubError, Repository};
 
 const HEADER: &str = "\
@@ -137,26 +138,17 @@ impl Lock {
         };
         let text = toml::to_string(&file).map_err(|error| failed(std::io::Error::other(error)))?;
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        let mut new = shared_file().tempfile_in(folder).map_err(failed)?;
         new.write_all(HEADER.as_bytes()).map_err(failed)?;
         new.write_all(text.as_bytes()).map_err(failed)?;
-        readable_by_all(new.as_file()).map_err(failed)?;
+        if let Ok(old) = std::fs::metadata(&self.path) {
+            let permissions = old.permissions();
+            new.as_file().set_permissions(permissions).map_err(failed)?;
+        }
         new.persist(&self.path)
             .map_err(|error| failed(error.error))?;
         Ok(())
     }
-}
-
-/// Temporary files are private; a lock file is shared.
-#[cfg(unix)]
-fn readable_by_all(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable_by_all(_file: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::HubError;
+use crate::address::{Origin, shown, split_login};
 
 /// The public hub.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -31,9 +32,10 @@ impl fmt::Debug for Token {
 }
 
 /// What the environment and the command line say about a hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Address of the hub or of a mirror, without a slash at the end: `HF_ENDPOINT`.
+    /// Address of the hub or of a mirror, without a slash at the end: `HF_ENDPOINT`. Its `user:password@`
+    /// is never printed.
     pub endpoint: String,
     /// Folder of the cached repositories: `HF_HUB_CACHE`, else `hub` in `HF_HOME`.
     pub cache: PathBuf,
@@ -49,6 +51,21 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Longest time to wait for an answer, and between two parts of a body.
     pub read_timeout: Duration,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("endpoint", &shown(&self.endpoint))
+            .field("cache", &self.cache)
+            .field("token", &self.token)
+            .field("offline", &self.offline)
+            .field("retries", &self.retries)
+            .field("backoff", &self.backoff)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .finish()
+    }
 }
 
 impl Settings {
@@ -111,16 +128,16 @@ impl Settings {
 
     /// Refuses what cannot be put into a request.
     pub(crate) fn check(&self) -> Result<(), HubError> {
-        let host = ["https://", "http://"]
-            .iter()
-            .find_map(|scheme| self.endpoint.strip_prefix(scheme));
-        let is_address = host.is_some_and(|host| !host.is_empty())
+        let (endpoint, _) = split_login(&self.endpoint);
+        // A password with a slash in it would end up in the path.
+        let is_address = Origin::of(&endpoint).is_some()
+            && !endpoint.contains('@')
             && self.endpoint.bytes().all(|b| b.is_ascii_graphic());
         if !is_address {
             return Err(HubError::Setting {
                 variable: "HF_ENDPOINT",
                 expected: "an address that begins with https:// or http://",
-                got: self.endpoint.clone(),
+                got: shown(&self.endpoint),
             });
         }
         if let Some(Token(token)) = &self.token
@@ -191,8 +208,20 @@ mod tests {
         assert!(error.to_string().contains("huggingface.co"), "{error}");
         let error = settings(&[("HF_TOKEN", "two words")]).unwrap_err();
         assert!(!error.to_string().contains("words"), "{error}");
-        let shown = format!("{:?}", settings(&[("HF_TOKEN", "secret")]).unwrap());
+        let variables = [("HF_TOKEN", "secret"), ("HF_ENDPOINT", "http://u:secret@h")];
+        let found = settings(&variables).unwrap();
+        assert_eq!(found.endpoint, "http://u:secret@h");
+        let shown = format!("{found:?}");
         assert!(!shown.contains("secret"), "{shown}");
+        for endpoint in [
+            "u:secret@h",
+            "ftp://u:secret@h",
+            "http://u:secret/@h",
+            "http://u:secret@",
+        ] {
+            let error = settings(&[("HF_ENDPOINT", endpoint)]).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
         assert!(Settings::from_variables(|_| None, None).is_err());
     }
 }

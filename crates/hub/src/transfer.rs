@@ -1,6 +1,6 @@
 //! One file, from a hub into a part file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread::sleep;
@@ -12,7 +12,7 @@ use ureq::http::{Response, StatusCode};
 use crate::checksum::{BLOCK, Running};
 use crate::client::{Client, number, text};
 use crate::failure::{Cause, Failure};
-use crate::{HubError, Progress, Repository, Settings, space};
+use crate::{HubError, Progress, Repository, Settings, plain, space};
 
 /// The longest pause between attempts that nobody asked for.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
@@ -195,11 +195,11 @@ impl Transfer<'_> {
 
 impl<'a> Part<'a> {
     fn open(path: &'a Path) -> Result<Self, HubError> {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).open(path);
-        let file = file.map_err(HubError::io("write", path))?;
+        let mut file = plain::open(path).map_err(HubError::io("write", path))?;
         let mut content = Running::default();
-        content.read(path).map_err(HubError::io("read", path))?;
+        content
+            .read(&mut file)
+            .map_err(HubError::io("read", path))?;
         Ok(Self {
             path,
             file,

@@ -6,8 +6,8 @@ mod common;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use common::{FILE, Fault, Fixture, REPOSITORY, bytes};
-use hub::{Checksum, HubError, Missing, Silent, Token};
+use common::{FILE, Fault, Fixture, REPOSITORY, bytes, git_tag};
+use hub::{HubError, Missing, Silent, Token};
 
 const URL_END: &str = "/owner/net/resolve/main/model.safetensors";
 
@@ -298,7 +298,7 @@ fn partial_bytes_that_nothing_can_check_later_are_not_kept() {
     assert_eq!(fixture.partial(), None);
 
     // As a process leaves them that is killed.
-    let etag = &Checksum::of(&bytes(10_000)).to_string()[..40];
+    let etag = git_tag(&bytes(10_000));
     let part = format!("models--owner--net/blobs/{etag}.part");
     std::fs::write(fixture.cache().join(part), [0; 4000]).unwrap();
     fixture.server.requests();
@@ -374,7 +374,7 @@ fn redirects_without_end_are_given_up() {
     fixture.server.behave();
     fixture
         .server
-        .all_bodies(Fault::Redirect("not an address".to_owned()));
+        .all_bodies(Fault::Redirect("ftp://hub.test/f".to_owned()));
     assert!(matches!(error(&fixture), HubError::Protocol { .. }));
 }
 

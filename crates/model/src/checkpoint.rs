@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, TensorInfo};
 
 use crate::formats::{self, StoredTensor};
 use crate::mlp::Forward;
-use crate::{ModelError, Note};
+use crate::{ModelError, Note, Output};
 
 /// The dtypes whose numbers a network can hold.
 const FLOATS: &str = "one of F16, BF16, F32, F64";
@@ -355,7 +355,12 @@ impl Checkpoint {
     /// # Errors
     /// [`ModelError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), ModelError> {
-        formats::write(path, &self.bytes)
+        let written = Output::replacing(path).write(&self.bytes);
+        written.map_err(|source| ModelError::Io {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })
     }
 
     fn info(&self, name: &str) -> Result<&TensorInfo, ModelError> {

@@ -50,6 +50,7 @@ mod graph;
 mod model;
 mod notes;
 pub mod ops;
+mod output;
 
 pub use answer::{AnswerRule, MOST_LABELS};
 pub use architectures::{distilbert, mlp, mobilevit, squeezenet};
@@ -64,6 +65,7 @@ pub use ops::{
     AveragePool, BatchNorm, Constants, Conv2d, Embedding, LayerNorm, Linear, MaxPool, Op,
     Rearrange, Scaling,
 };
+pub use output::{Output, is_same_file};
 
 /// The element type of a stored tensor.
 pub use safetensors::Dtype;

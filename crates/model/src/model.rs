@@ -1,5 +1,7 @@
 //! A network in a file: tensors, graph, and what the outputs mean.
 
+mod writing;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -425,73 +427,10 @@ impl Model {
         };
         file.written(&self.checkpoint, &BTreeMap::new()).map(Some)
     }
-
-    /// Writes the model in the format of its file; a safetensors file says in its metadata what was given
-    /// or assumed when this one was read. Tensors that an ONNX file keeps beside it are
-    /// written beside `path`: under the same names, or, where another file has such a name, under
-    /// `path`'s with `.data` behind it.
-    ///
-    /// # Errors
-    /// [`ModelError::Io`], or [`ModelError::Malformed`] when a tensor was changed that an ONNX file does
-    /// not store.
-    pub fn write(&self, path: &Path) -> Result<(), ModelError> {
-        let Some(file) = &self.meaning.onnx else {
-            return self.checkpoint.with_metadata(&self.sayings())?.write(path);
-        };
-        let mut written = file.written(&self.checkpoint, &BTreeMap::new())?;
-        let taken = |(name, bytes): &&(String, Vec<u8>)| {
-            let path = path.with_file_name(name);
-            path.exists() && std::fs::read(&path).ok().as_ref() != Some(bytes)
-        };
-        let taken: Vec<String> = written
-            .external
-            .iter()
-            .filter(taken)
-            .map(|(name, _)| name.clone())
-            .collect();
-        if !taken.is_empty() {
-            let own = path.file_name().unwrap_or_default().to_string_lossy();
-            let renamed = taken.iter().enumerate().map(|(number, name)| {
-                let suffix = if number == 0 {
-                    String::new()
-                } else {
-                    format!(".{number}")
-                };
-                (name.clone(), format!("{own}.data{suffix}"))
-            });
-            written = file.written(&self.checkpoint, &renamed.collect())?;
-        }
-        for (name, bytes) in &written.external {
-            formats::write(&path.with_file_name(name), bytes)?;
-        }
-        formats::write(path, &written.model)
-    }
-
-    /// What the file itself did not say, in metadata that its reader understands.
-    fn sayings(&self) -> BTreeMap<String, String> {
-        let unsaid = |note: &&Note| !matches!(note, Note::Read(_));
-        let notes: Vec<String> = self
-            .notes()
-            .iter()
-            .filter(unsaid)
-            .map(Note::to_string)
-            .collect();
-        let mut sayings = BTreeMap::new();
-        if !notes.is_empty() {
-            sayings.insert(READING.to_owned(), notes.join("; "));
-        }
-        if self.answer() != AnswerRule::Largest {
-            sayings.insert(ANSWER.to_owned(), self.answer().word());
-        }
-        sayings
-    }
 }
 
 /// Metadata key of the rule for an answer, in the words of [`AnswerRule`]'s `FromStr`.
 const ANSWER: &str = "answer";
-
-/// Metadata key of what was given or assumed when a repaired file was read.
-const READING: &str = "informed_repair.reading";
 
 /// Tensors that only the networks of ACAS Xu have, whose advisory is the smallest score (Katz et al. 2017).
 const ACAS_XU: [&str; 2] = ["input_means", "output_range"];

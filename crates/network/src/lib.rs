@@ -61,8 +61,8 @@ pub use value::Value;
 
 pub use model::{
     Activation, AnswerRule, Checkpoint, Conv2d, Dtype, Editing, Format, Graph, Layer, LayerKind,
-    Model, ModelError, Node, NodeId, Note, Op, OpenOptions, ParameterSpec, Piece, StoredTensor,
-    architectures, distilbert, mlp, mobilevit, squeezenet,
+    Model, ModelError, Node, NodeId, Note, Op, OpenOptions, Output, ParameterSpec, Piece,
+    StoredTensor, architectures, distilbert, is_same_file, mlp, mobilevit, squeezenet,
 };
 
 /// The device of the burn backend that a network runs on.

@@ -35,6 +35,7 @@ use comfy_table::{Table, presets};
 use experiments::laboratory::HeapCounter;
 use experiments::phases;
 use experiments::progress::Progress;
+use experiments::terminal;
 use miette::{IntoDiagnostic, miette};
 
 use crate::files::assets;
@@ -151,7 +152,7 @@ fn list(rows: &[Row]) {
     for row in rows {
         table.add_row([row.name.clone(), row.target()]);
     }
-    println!("{table}");
+    terminal::print(format_args!("{table}"));
 }
 
 /// Measures rows and prints them.
@@ -159,7 +160,7 @@ fn judge(rows: &[Row], world: &World, seeds: u64) -> miette::Result<ExitCode> {
     let mut table = table(&["row", "target", "measured", ""]);
     let (mut met, mut missed, mut skipped) = (0, 0, 0);
     for row in rows {
-        eprintln!("{}", row.name);
+        terminal::say(format_args!("{}", row.name));
         let (verdict, measured) = measure(row, world, seeds);
         let word = match verdict {
             Verdict::Met => "met",
@@ -169,7 +170,10 @@ fn judge(rows: &[Row], world: &World, seeds: u64) -> miette::Result<ExitCode> {
             Verdict::Shown => "",
         };
         let separator = if word.is_empty() { "" } else { ": " };
-        eprintln!("  {word}{separator}{}", measured.replace('\n', "; "));
+        terminal::say(format_args!(
+            "  {word}{separator}{}",
+            measured.replace('\n', "; ")
+        ));
         match verdict {
             Verdict::Met => met += 1,
             Verdict::Missed | Verdict::Failed => missed += 1,
@@ -178,8 +182,10 @@ fn judge(rows: &[Row], world: &World, seeds: u64) -> miette::Result<ExitCode> {
         }
         table.add_row([row.name.clone(), row.target(), measured, word.to_owned()]);
     }
-    println!("{table}");
-    println!("{met} met, {missed} missed, {skipped} skipped; medians over the seeds are judged");
+    terminal::print(format_args!("{table}"));
+    terminal::print(format_args!(
+        "{met} met, {missed} missed, {skipped} skipped; medians over the seeds are judged"
+    ));
     if skipped == rows.len() {
         return Err(miette!(
             "no row was measured: every one needs weights or data that {} lacks",

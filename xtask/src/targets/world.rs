@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use data::Dataset;
 use experiments::laboratory::HeapCounter;
+use experiments::terminal;
 use miette::{Context, IntoDiagnostic};
 use network::{Device, DeviceChoice, Model, Network, Precision};
 
@@ -114,5 +115,5 @@ impl World {
 
 /// Progress goes to stderr, so that stdout holds the table alone.
 pub(super) fn say(line: &str) {
-    eprintln!("  {line}");
+    terminal::say(format_args!("  {line}"));
 }

@@ -24,19 +24,30 @@ pub(super) fn connections(files: &[TextFile]) -> Vec<Finding> {
     )
 }
 
-/// Only binaries print.
+/// The one place that prints.
+const TERMINAL: &str = "crates/experiments/src/terminal.rs";
+
+/// Only `terminal` prints, which writes control characters out.
 pub(super) fn printing(files: &[TextFile]) -> Vec<Finding> {
-    let prints = |file: &TextFile| {
-        in_library_source(file)
-            && file
-                .library()
-                .is_some_and(|library| library != "experiments")
-    };
+    let elsewhere =
+        |file: &TextFile| file.path.contains("/src/") && !file.is_test() && file.path != TERMINAL;
     find(
         files,
-        prints,
-        &["println!", "eprintln!", "print!", "eprint!", "dbg!"],
-        "prints; only the binaries of crates/experiments and xtask do",
+        elsewhere,
+        &[
+            "println!",
+            "eprintln!",
+            "print!",
+            "eprint!",
+            "dbg!",
+            "io::stdout",
+            "io::stderr",
+            "set_message(",
+            "set_prefix(",
+            "finish_with_message(",
+            ".println(",
+        ],
+        "prints; only crates/experiments/src/terminal.rs does",
     )
 }
 
@@ -126,16 +137,38 @@ mod tests {
     }
 
     #[test]
-    fn printing_is_for_binaries_and_tests() {
+    fn printing_is_for_one_place_and_for_tests() {
         let text = "fn f() {\n    eprintln!();\n}\n#[cfg(test)]\nmod tests {\n    println!();\n}\n";
         let files = [
             file(LIBRARY, text),
             file("crates/data/src/corruption/tests.rs", text),
             file("crates/data/benches/fog.rs", text),
+            file("crates/experiments/build.rs", text),
             file("crates/experiments/src/main.rs", text),
+            file("crates/experiments/src/terminal.rs", text),
             file("xtask/src/main.rs", text),
         ];
-        assert_eq!(places(printing(&files)), ["crates/data/src/idx.rs:2"]);
+        let expected = [
+            LIBRARY,
+            "crates/experiments/src/main.rs",
+            "xtask/src/main.rs",
+        ];
+        let expected = expected.map(|path| format!("{path}:2"));
+        assert_eq!(places(printing(&files)), expected);
+        for line in [
+            "std::io::stdout().write_all(text)?;",
+            "let log = layer().with_writer(io::stderr);",
+            "bar.set_message(name);",
+            "bar.println(name);",
+        ] {
+            let files = [file("xtask/src/fetch.rs", line)];
+            assert_eq!(printing(&files).len(), 1, "{line}");
+        }
+        let files = [file(
+            "xtask/src/fetch.rs",
+            "terminal::print(name); say(name);",
+        )];
+        assert!(printing(&files).is_empty());
     }
 
     #[test]

@@ -72,6 +72,11 @@ pub(super) fn find(inputs: &Path) -> Option<PathBuf> {
     paths.find(|path| path.is_file())
 }
 
+/// The file of labels that is read with a file of inputs where none is named, if there is one.
+pub fn labels_beside(inputs: &Path) -> Option<PathBuf> {
+    find(inputs)
+}
+
 /// A name with the word for inputs replaced by the one for labels.
 fn renamed(stem: &str) -> Option<String> {
     WORDS.iter().find_map(|(word, label)| {

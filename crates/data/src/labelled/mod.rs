@@ -63,6 +63,7 @@ mod texts;
 
 use std::path::{Path, PathBuf};
 
+pub use self::beside::labels_beside;
 pub use self::classes::{ClassTable, MAX_SEVERAL, Outputs, TableRow};
 pub use self::columns::Columns;
 pub use self::explain::{Chance, Explanation, LUCK, OtherReading, against_chance, explain_labels};

@@ -6,8 +6,9 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::error::{ExperimentError, Result};
+use crate::outputs::{Input, Outputs};
 use crate::repair_command::SourceArguments;
-use crate::repair_command::arguments::{check_outputs, non_negative};
+use crate::repair_command::arguments::non_negative;
 
 /// Points that are left out where --drop does not say how many.
 const DROPS: u32 = 5;
@@ -67,7 +68,21 @@ impl AnalyzeArguments {
             Some((flag, _)) if self.drops().is_none() => Err(ExperimentError::Usage {
                 problem: format!("{flag} needs --guard and one --layer"),
             }),
-            _ => check_outputs(None, self.report.as_deref(), self.force),
+            _ => {
+                let guard = self.guard.as_deref();
+                let guard = guard.map(|guard| Input::Set("--guard", guard));
+                let inputs = self.source.inputs().into_iter().chain(guard);
+                self.outputs().check(inputs)
+            }
+        }
+    }
+
+    /// What is written.
+    pub(super) fn outputs(&self) -> Outputs<'_> {
+        Outputs {
+            out: None,
+            report: self.report.as_deref(),
+            force: self.force,
         }
     }
 

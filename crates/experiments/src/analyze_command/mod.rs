@@ -41,6 +41,9 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
     let start = Instant::now();
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
+    arguments
+        .outputs()
+        .check_model("--network", &subject.checkpoint)?;
     let spaces = spaces::asked(&subject, arguments.layer.as_deref())?;
     let files = Files {
         guard: arguments.guard.as_deref(),
@@ -80,7 +83,8 @@ pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<Stri
     if let Some(path) = &arguments.report {
         let sets = [("repair", Some(&points)), ("guard", guard.as_ref())].into_iter();
         let files = sets.filter_map(|(role, set)| Some(FileRecord::set(role, set?)));
-        write_report(path, &found, &subject, &open.reading(), arguments, files)?;
+        let to = arguments.outputs().to(path);
+        write_report(&to, &found, &subject, &open.reading(), arguments, files)?;
     }
     let duplicates = points.near_duplicate_lines(&duplicates, &subject);
     Ok(found.text(&subject, &duplicates))

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::spaces::Described;
 use crate::repair_command::sets::PointSet;
 use crate::repair_command::subject::Subject;
-use crate::table::{number, right_align, table};
+use crate::table::{counted, number, right_align, table};
 
 /// The most classes that a line names.
 const NAMED: usize = 5;
@@ -167,7 +167,8 @@ impl Analysis {
             pairs => {
                 let found = self.near_duplicates.len();
                 lines.push(format!(
-                    "near-duplicates with different labels: {found} pairs"
+                    "near-duplicates with different labels: {}",
+                    counted(found, "pair")
                 ));
                 lines.extend(pairs.iter().map(|pair| format!("  {pair}")));
             }

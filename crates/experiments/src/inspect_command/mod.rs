@@ -8,10 +8,11 @@ use clap::Args;
 use network::{Editing, Layer, Model};
 use serde::Serialize;
 
-use crate::error::{ExperimentError, Result};
+use crate::error::Result;
 use crate::model_arguments::ModelArguments;
 use crate::repair_command::PREPROCESSINGS;
 use crate::repair_command::intake;
+use crate::store::json;
 use crate::table::{right_align, table};
 
 /// The most class names that are printed.
@@ -70,17 +71,12 @@ struct LayerRow {
 /// Describes as the flags say and returns the text to print.
 ///
 /// # Errors
-/// [`ExperimentError`] where the file cannot be read or leaves a question.
+/// [`ExperimentError`](crate::error::ExperimentError) where the file cannot be read or leaves a question.
 pub fn execute(arguments: &InspectArguments) -> Result<String> {
     let model = arguments.model.open()?;
     let description = Description::new(&model, arguments);
     if arguments.json {
-        return serde_json::to_string_pretty(&description).map_err(|source| {
-            ExperimentError::Encode {
-                what: "description".to_owned(),
-                source: source.into(),
-            }
-        });
+        return json(&description, || "description".to_owned());
     }
     Ok(description.text())
 }

@@ -1,9 +1,10 @@
 //! One trial: repair, then measure on every split.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use data::{Dataset, mnist};
-use network::Network;
+use network::{Network, Output};
 use repair::{
     Method, Objective, Options, Outcome as Answer, Problem, Repair, RepairSet, Report, accuracy,
 };
@@ -73,7 +74,9 @@ impl Laboratory {
                 if let Some(parent) = path.parent() {
                     std::fs::create_dir_all(parent)?;
                 }
-                repair.checkpoint.write(&path)?;
+                let origin = Path::new(repair.checkpoint.origin());
+                let output = Output::replacing(&path).like(origin);
+                repair.checkpoint.write_to(&output)?;
             }
         }
         record.phases.evaluate = start.elapsed().as_secs_f64();

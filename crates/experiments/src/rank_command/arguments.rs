@@ -8,8 +8,9 @@ use heuristics::WORTH;
 use serde::Serialize;
 
 use crate::error::{ExperimentError, Result};
+use crate::outputs::{Input, Outputs};
 use crate::repair_command::SourceArguments;
-use crate::repair_command::arguments::{check_outputs, in_seconds, non_negative};
+use crate::repair_command::arguments::{in_seconds, non_negative};
 
 /// Say which layer of a network to repair, and how sure that is.
 ///
@@ -75,7 +76,20 @@ impl RankArguments {
                 problem: "--out needs a --budget above 0: scores alone repair nothing".to_owned(),
             });
         }
-        check_outputs(self.out.as_deref(), self.report.as_deref(), self.force)
+        let optional = [("--clean", &self.clean), ("--similar", &self.similar)].into_iter();
+        let sets = optional.filter_map(|(flag, set)| Some(Input::Set(flag, set.as_deref()?)));
+        let sets = sets.chain([Input::Set("--guard", &self.guard)]);
+        self.outputs()
+            .check(self.source.inputs().into_iter().chain(sets))
+    }
+
+    /// What is written.
+    pub(super) fn outputs(&self) -> Outputs<'_> {
+        Outputs {
+            out: self.out.as_deref(),
+            report: self.report.as_deref(),
+            force: self.force,
+        }
     }
 }
 

@@ -12,11 +12,11 @@ mod arguments;
 mod summary;
 
 use std::borrow::Cow;
-use std::path::Path;
 use std::time::Instant;
 
 use data::Dataset;
 use heuristics::{Attempt, Choice, Combination, HeuristicError, Prior, Probe, Question, auto};
+use network::Output;
 use repair::{Options, RepairError};
 
 pub use arguments::RankArguments;
@@ -57,6 +57,9 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     let start = Instant::now();
     let subject = Subject::open(&arguments.source, [])?;
     progress.say(&subject.to_string());
+    arguments
+        .outputs()
+        .check_model("--network", &subject.checkpoint)?;
     if let Some(out) = &arguments.out {
         check_name(out, &subject.checkpoint, None)?;
     }
@@ -91,7 +94,9 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
     let (prior, choice) = answer.map_err(analysis(|| "the layers".to_owned()))?;
     let kept = choice.as_ref().and_then(Choice::kept);
     let written = match (&arguments.out, kept) {
-        (Some(out), Some(attempt)) => write_and_check(out, &subject, &sets.points, attempt)?,
+        (Some(out), Some(attempt)) => {
+            write_and_check(arguments.outputs().to(out), &subject, &sets.points, attempt)?
+        }
         _ => None,
     };
     let ranking = Ranking {
@@ -113,7 +118,8 @@ pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked>
         let out = arguments.out.as_deref().zip(written.as_ref());
         let out = out.map(|(out, written)| FileRecord::network("out", out, &written.checkpoint));
         let files = sets.files().chain(out);
-        write_report(path, &ranking, &subject, &open.reading(), arguments, files)?;
+        let to = arguments.outputs().to(path);
+        write_report(&to, &ranking, &subject, &open.reading(), arguments, files)?;
     }
     let mut text = ranking.text(arguments.top as usize);
     if let Some(written) = written {
@@ -141,7 +147,8 @@ fn contradictory(
     let found = points.contradiction(pair);
     if let Some(path) = &arguments.report {
         let files = [FileRecord::set("repair", points)];
-        write_report(path, &found, subject, reading, arguments, files)?;
+        let to = arguments.outputs().to(path);
+        write_report(&to, &found, subject, reading, arguments, files)?;
     }
     Ok(Ranked {
         text: found.lines().join("\n"),
@@ -151,7 +158,7 @@ fn contradictory(
 
 /// Writes the network of an attempt, reads it back and evaluates what was read.
 fn write_and_check(
-    out: &Path,
+    out: Output<'_>,
     subject: &Subject,
     points: &PointSet,
     attempt: &Attempt,

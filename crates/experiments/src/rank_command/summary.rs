@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use crate::repair_command::written::SelfCheck;
-use crate::table::{number, right_align, table};
+use crate::table::{as_typed, number, right_align, table};
 
 /// Everything that is known; the report in JSON.
 #[derive(Serialize)]
@@ -205,7 +205,7 @@ impl Chosen {
             attempts.add_row([
                 attempt.layers.clone(),
                 attempt.method.clone(),
-                attempt.margin.to_string(),
+                as_typed(attempt.margin),
                 number(Some(attempt.efficacy), 1),
                 number(attempt.drawdown, 2),
                 number(attempt.changed, 2),
@@ -236,7 +236,9 @@ impl Chosen {
         };
         format!(
             "recommended: --layer {} --method {} --margin {}{sure}",
-            best.layers, best.method, best.margin
+            best.layers,
+            best.method,
+            as_typed(best.margin)
         )
     }
 }

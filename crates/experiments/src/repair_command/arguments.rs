@@ -1,6 +1,6 @@
 //! The flags of `experiments repair`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 
 use crate::error::{ExperimentError, Result};
 use crate::model_arguments::ModelArguments;
+use crate::outputs::{Input, Outputs};
 
 /// A preprocessing under its name.
 pub type Preset = (&'static str, fn() -> Preprocessing);
@@ -157,6 +158,16 @@ pub struct RepairArguments {
     pub keep_unfinished: bool,
 }
 
+impl SourceArguments {
+    /// The files that are read, whatever else is.
+    pub(crate) fn inputs(&self) -> [Input<'_>; 2] {
+        [
+            Input::Network("--network", &self.model.network),
+            Input::Set("--repair", &self.repair),
+        ]
+    }
+}
+
 impl RepairArguments {
     /// Finds what cannot work before anything is read.
     ///
@@ -179,7 +190,26 @@ impl RepairArguments {
             let problem = "--method sequential: expected --objective guarded or l2, got";
             return usage(format!("{problem} {}", self.objective));
         }
-        check_outputs(Some(self.out.as_path()), self.report.as_deref(), self.force)
+        let sets = [
+            ("--guard", &self.guard),
+            ("--clean", &self.clean),
+            ("--similar", &self.similar),
+        ];
+        let sets = sets.into_iter();
+        let sets = sets.filter_map(|(flag, set)| Some(Input::Set(flag, set.as_deref()?)));
+        let start = self.start.as_deref();
+        let start = start.map(|start| Input::Network("--start", start));
+        let inputs = self.source.inputs().into_iter();
+        self.outputs().check(inputs.chain(sets).chain(start))
+    }
+
+    /// What is written.
+    pub(super) fn outputs(&self) -> Outputs<'_> {
+        Outputs {
+            out: Some(&self.out),
+            report: self.report.as_deref(),
+            force: self.force,
+        }
     }
 
     /// What a margin that is picked needs and excludes, and what it alone reads.
@@ -217,35 +247,6 @@ impl RepairArguments {
     /// Whether the objective is computed from guard inputs.
     pub fn needs_guard(&self) -> bool {
         self.objective == Objective::Guarded
-    }
-}
-
-/// Refuses one file for both, and as [`check_output`] does.
-pub(crate) fn check_outputs(out: Option<&Path>, report: Option<&Path>, force: bool) -> Result<()> {
-    for file in [out, report].into_iter().flatten() {
-        check_output(file, force)?;
-    }
-    if out.is_some() && out == report {
-        return Err(ExperimentError::Usage {
-            problem: "--out and --report name the same file".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-/// Refuses a file that cannot be written, or that exists unless `force` is given.
-fn check_output(file: &Path, force: bool) -> Result<()> {
-    let usage = |problem: String| Err(ExperimentError::Usage { problem });
-    if file.is_dir() {
-        return usage(format!("{}: expected a file, got a folder", file.display()));
-    }
-    if file.exists() && !force {
-        let problem = format!("{} exists; write over it with --force", file.display());
-        return usage(problem);
-    }
-    match file.parent().filter(|folder| *folder != Path::new("")) {
-        Some(folder) if !folder.is_dir() => usage(format!("{}: no such folder", folder.display())),
-        _ => Ok(()),
     }
 }
 

@@ -42,6 +42,7 @@ pub use summary::Verdict;
 
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
+use crate::table::{as_typed, counted, counted_as};
 use attributed::Attributed;
 use deadline::Deadline;
 use provenance::{FileRecord, write_report};
@@ -117,6 +118,8 @@ impl Task {
     fn read(arguments: RepairArguments, progress: &Progress) -> Result<Self> {
         let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
         progress.say(&subject.to_string());
+        let outputs = arguments.outputs();
+        outputs.check_model("--network", &subject.checkpoint)?;
         let format = arguments.format.as_deref();
         written::check_name(&arguments.out, &subject.checkpoint, format)?;
         let earlier = arguments.start.as_deref();
@@ -125,6 +128,9 @@ impl Task {
             Model::open(path).map_err(prepare(what))
         });
         let earlier = earlier.transpose()?;
+        if let Some(earlier) = &earlier {
+            outputs.check_model("--start", earlier)?;
+        }
         let sets = Sets::read(&arguments, &subject, progress)?;
         sets.say_near_duplicates(&subject, progress);
         progress.say(&size(&subject, &sets.repair));
@@ -155,7 +161,7 @@ impl Task {
                 written.map(|network| FileRecord::network("out", &arguments.out, network));
             let files = read.chain(earlier).chain(written);
             write_report(
-                path,
+                &arguments.outputs().to(path),
                 &draft.report,
                 subject,
                 &sets.reading,
@@ -275,7 +281,7 @@ fn solve(
     for trial in &choice.trials {
         progress.say(&format!(
             "margin {}: {:+.2} points on similar inputs, {:+.2} on clean ones",
-            trial.margin,
+            as_typed(trial.margin),
             trial.generalization,
             0.0 - trial.drawdown
         ));
@@ -313,8 +319,11 @@ fn size(subject: &Subject, points: &PointSet) -> String {
         .map(|layer| count(&layer.weight) + layer.bias.as_deref().map_or(0, count))
         .sum::<usize>();
     format!(
-        "problem: {rows} specification rows ({} points x {others} other classes), {columns} columns (layer {}); {} if it were written out",
-        points.set.dataset.len(),
+        "problem: {} ({} x {}), {} (layer {}); {} if it were written out",
+        counted(rows, "specification row"),
+        counted(points.set.dataset.len(), "point"),
+        counted_as(others, "other class", "other classes"),
+        counted(columns, "column"),
         subject.layer_names(),
         arguments::bytes(rows.saturating_mul(columns).saturating_mul(8)),
     )
@@ -335,7 +344,7 @@ fn write_and_check(
     } = task.as_ref();
     let what = || format!("repaired network {}", arguments.out.display());
     let written = Written::new(
-        &arguments.out,
+        arguments.outputs().to(&arguments.out),
         &repair.checkpoint,
         &subject.network,
         &solved.set,

@@ -14,6 +14,7 @@ use super::sets::{HeldOut, PointSet};
 use super::subject::Subject;
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
+use crate::table::counted;
 
 /// The most labels whose classes are printed.
 const SHOWN_LABELS: usize = 20;
@@ -186,11 +187,11 @@ impl Understood<'_> {
         for row in rows.iter().take(SHOWN_LABELS) {
             let name = row.name.as_deref().map(|name| format!(" {name}"));
             progress.say(&format!(
-                "  {} -> {}{} ({} examples)",
+                "  {} -> {}{} ({})",
                 row.label,
                 row.class,
                 name.unwrap_or_default(),
-                row.examples
+                counted(row.examples, "example")
             ));
         }
         if rows.len() > SHOWN_LABELS {

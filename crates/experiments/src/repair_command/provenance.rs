@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use network::{DeviceChoice, Model, Precision};
+use network::{DeviceChoice, Model, Output, Precision};
 use serde::Serialize;
 
 use super::open_sets::Reading;
@@ -10,7 +10,7 @@ use super::sets::PointSet;
 use super::subject::Subject;
 use crate::error::Result;
 use crate::manifest::hash;
-use crate::store::write_json;
+use crate::store::write_json_to;
 
 /// A network or a set: of a network the hash of its bytes in safetensors, of a set that of its inputs and
 /// labels as the network takes them.
@@ -62,7 +62,7 @@ struct Report<'a, R, A> {
 
 /// Writes a result as JSON, with what reproduces it; `files` are those beside the subject's network.
 pub(crate) fn write_report(
-    path: &Path,
+    to: &Output<'_>,
     result: &impl Serialize,
     subject: &Subject,
     reading: &Reading,
@@ -80,5 +80,5 @@ pub(crate) fn write_report(
         arguments,
         files: [network].into_iter().chain(files).collect(),
     };
-    write_json(path, &report)
+    write_json_to(to, &report)
 }

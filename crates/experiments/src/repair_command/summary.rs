@@ -9,6 +9,7 @@ use super::deadline::Deadline;
 use super::sets::PointSet;
 use super::written::{SelfCheck, Written};
 use super::{Answer, Solved, Task};
+use crate::table::counted;
 
 /// What a repair came to, in a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -221,10 +222,7 @@ impl Summary<'_> {
                 } else {
                     "conflict"
                 };
-                let points = match conflict.points.len() {
-                    1 => "1 point".to_owned(),
-                    count => format!("{count} points"),
-                };
+                let points = counted(conflict.points.len(), "point");
                 let reason = format!("{kind} of {points}; {}", conflict.excluded());
                 (
                     Verdict::Infeasible,
@@ -433,7 +431,11 @@ impl Draft {
 
 fn work(report: &Report, seconds: f64) -> String {
     format!(
-        "work: {} of {} rows, {} rounds; {seconds:.1} s, of which {:.1} s solving and {:.1} s verifying",
-        report.rows, report.rows_total, report.rounds, report.solve_seconds, report.verify_seconds,
+        "work: {} of {} rows, {}; {seconds:.1} s, of which {:.1} s solving and {:.1} s verifying",
+        report.rows,
+        report.rows_total,
+        counted(report.rounds, "round"),
+        report.solve_seconds,
+        report.verify_seconds,
     )
 }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use network::{Format, Model, Network};
+use network::{Format, Model, ModelError, Network, Output};
 use repair::{RepairSet, Verification};
 use serde::Serialize;
 
 use crate::error::{ExperimentError, Result, prepare};
+use crate::table::as_typed;
 
 /// A network read back from its file.
 pub(crate) struct Written {
@@ -53,7 +54,8 @@ impl SelfCheck {
     fn rest(&self) -> String {
         let margins = format!(
             "least margin {:.4} (asked {})",
-            self.least_margin, self.margin
+            self.least_margin,
+            as_typed(self.margin)
         );
         match self.protected {
             0 => margins,
@@ -93,16 +95,23 @@ pub(crate) fn check_name(out: &Path, model: &Model, asked: Option<&str>) -> Resu
 
 impl Written {
     /// Writes `repaired`, reads the file and evaluates `set`, whose points ask for `margin`, on the
-    /// network that it holds; `original` names device and precision.
+    /// network that it holds; `original` names device and precision. Nobody may read the file who may not
+    /// read that of the network.
     pub(crate) fn new(
-        path: &Path,
+        output: Output<'_>,
         repaired: &Model,
         original: &Network,
         set: &RepairSet,
         margin: f64,
     ) -> Result<Self> {
+        let path = output.path();
         let what = || format!("repaired network {}", path.display());
-        repaired.write(path).map_err(prepare(what))?;
+        let origin = Path::new(repaired.origin());
+        let written = repaired.write_to(&output.like(origin));
+        written.map_err(|error| match error {
+            ModelError::Io { path, source, .. } => ExperimentError::output(&path)(source),
+            error => prepare(what)(error),
+        })?;
         let checkpoint = repaired.reopened(path).map_err(prepare(what))?;
         let (device, precision) = (original.device(), original.precision());
         let network = Network::load(&checkpoint, device, precision).map_err(prepare(what))?;
@@ -172,7 +181,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("written");
         let write = |repaired: &Model, set: &RepairSet| {
-            Written::new(&path, repaired, &network, set, 0.0).unwrap()
+            Written::new(Output::replacing(&path), repaired, &network, set, 0.0).unwrap()
         };
         write(&checkpoint, &points(answer)).confirm().unwrap();
         let wrong = write(&checkpoint, &points(1 - answer));

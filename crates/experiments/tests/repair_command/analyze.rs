@@ -140,7 +140,7 @@ fn points_with_two_labels_are_pointed_out_and_have_no_price() {
     let asked = ["--guard", &guard, "--layer", "last"];
     let arguments = [&["--network", &network, "--repair", &set][..], &asked].concat();
     let (said, _) = expect(&analyze(&arguments), 0);
-    assert!(said.contains("different labels: 1 pairs"), "{said}");
+    assert!(said.contains("different labels: 1 pair"), "{said}");
     assert!(said.contains("no prices"), "{said}");
 }
 

@@ -567,7 +567,7 @@ fn an_error_while_running_exits_with_1_and_names_the_file() {
     assert!(problem.contains("missing"), "{problem}");
     let (_, problem) = expect(&run(&points), 1);
     assert!(
-        unframed(&problem).contains("gets all 1 inputs right".replace(' ', "").as_str()),
+        unframed(&problem).contains("gets its only input right".replace(' ', "").as_str()),
         "{problem}"
     );
     let label = folder.batch("label", &[([1.0, 1.0], 2)]);

@@ -4,7 +4,9 @@ mod analyze;
 mod digits;
 mod limits;
 mod networks;
+mod outputs;
 mod rank;
+mod untrusted;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

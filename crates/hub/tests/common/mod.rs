@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hub::{Checksum, Hub, Kind, Settings};
+use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -122,7 +123,7 @@ impl MockHub {
         );
     }
 
-    /// Serves a file whose entity tag is no checksum.
+    /// Serves a file whose entity tag is git's name of its bytes.
     pub(crate) fn serve_small(&self, repository: &str, revision: &str, file: &str, bytes: &[u8]) {
         self.serve_at(
             &format!("/{repository}/resolve/{revision}/{file}"),
@@ -347,9 +348,18 @@ fn tags(served: &Served) -> Vec<(&'static str, String)> {
         tags.push(("X-Linked-Etag", format!("\"{sha256}\"")));
         tags.push(("X-Linked-Size", served.bytes.len().to_string()));
     } else {
-        tags.push(("ETag", format!("W/\"{}\"", &sha256[..40])));
+        tags.push(("ETag", format!("W/\"{}\"", git_tag(&served.bytes))));
     }
     tags
+}
+
+/// The entity tag of a small file: git's name of a blob with these bytes.
+pub(crate) fn git_tag(bytes: &[u8]) -> String {
+    let mut state = Sha1::new();
+    state.update(format!("blob {}\0", bytes.len()));
+    state.update(bytes);
+    let digest = state.finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `/api/models/owner/name/revision/main` as the hub answers it, if a file of it is served.

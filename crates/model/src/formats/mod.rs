@@ -11,7 +11,6 @@ mod stranger;
 mod tidy;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 
 use ::safetensors::Dtype;
@@ -214,28 +213,6 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// Writes a file through a temporary one beside it, so that `path` holds all of it or what it held
-/// before.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let io = |source| ModelError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; a network is as readable as any other file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
 }
 
 /// A checkpoint of tensors that were read from another format: widest elements first, so that

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::onnx::proto::{ModelProto, NodeProto, StringStringEntryProto, TensorProto};
-use model::{Activation, Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op, OpenOptions};
+use model::{
+    Activation, Checkpoint, Dtype, Format, LayerKind, Model, ModelError, Op, OpenOptions, Output,
+};
 use prost::Message;
 
 use crate::{assert_refused, reference};
@@ -263,6 +265,63 @@ fn an_edit_beside_the_model_leaves_the_original_file_alone() {
     assert!(std::fs::read(elsewhere.path().join("m.data")).unwrap() == data);
     let copy = std::fs::read(elsewhere.path().join("copy.onnx")).unwrap();
     assert!(copy == std::fs::read(folder.path().join("m.onnx")).unwrap());
+}
+
+/// A model whose first weight lies beside it under the name `data`, and an edit of that weight.
+fn edited_beside(folder: &Path, data: &str) -> (Model, Model, Vec<u8>) {
+    let (mut model, bytes) = beside(folder);
+    std::fs::rename(folder.join("m.data"), folder.join(data)).unwrap();
+    let name = "squeezenet0_conv0_weight";
+    initializer(&mut model, name).external_data[0].value = data.to_owned();
+    write(&model, &folder.join("m.onnx"));
+    let read = Model::open(&folder.join("m.onnx")).unwrap();
+    let zeros = vec![0.0; read.tensor(name).unwrap().len()];
+    let edited = read.with_tensors(&BTreeMap::from([(name.to_owned(), zeros)]));
+    (read.clone(), edited.unwrap(), bytes)
+}
+
+#[test]
+fn a_file_of_tensors_is_no_output_even_under_the_output_s_own_name() {
+    for replaces in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (read, edited, bytes) = edited_beside(folder.path(), "repaired.onnx.data");
+        assert_eq!(read.external_files(), [at("repaired.onnx.data")]);
+        let path = at("repaired.onnx");
+        let output = match replaces {
+            true => Output::replacing(&path),
+            false => Output::fresh(&path),
+        };
+        edited.write_to(&output).unwrap();
+        assert!(std::fs::read(at("repaired.onnx.data")).unwrap() == bytes);
+        assert!(at("repaired.onnx.data.1").is_file());
+        let weight = "squeezenet0_conv0_weight";
+        let again = Model::open(&path).unwrap();
+        assert!(again.tensor(weight).unwrap().iter().all(|&x| x == 0.0));
+        let original = Model::open(&at("m.onnx")).unwrap();
+        assert_eq!(
+            original.tensor(weight).unwrap(),
+            read.tensor(weight).unwrap()
+        );
+    }
+}
+
+#[test]
+fn a_model_that_is_not_written_leaves_no_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, edited, bytes) = edited_beside(folder.path(), "m.data");
+    let path = folder.path().join("repaired.onnx");
+    std::fs::write(&path, "there").unwrap();
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    let error = edited.write_to(&Output::fresh(&path)).unwrap_err();
+    let ModelError::Io { source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::AlreadyExists);
+    let after = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(after, before);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "there");
+    assert!(std::fs::read(folder.path().join("m.data")).unwrap() == bytes);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use data::Dataset;
+use experiments::terminal;
 use miette::{IntoDiagnostic, miette};
 use network::Layer;
 use repair::GuardMoments;
@@ -103,7 +104,7 @@ pub(super) fn run(world: &World, study: &Study) -> miette::Result<ExitCode> {
 
 /// The exit code of the targets that are met and missed.
 fn verdict([met, missed]: [usize; 2], store: &Path) -> miette::Result<ExitCode> {
-    println!("{met} met, {missed} missed");
+    terminal::print(format_args!("{met} met, {missed} missed"));
     match (met, missed) {
         (0, 0) => Err(miette!(
             "nothing was judged: the search has chosen for no repair set in {}, which needs complete sets of another network there",

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::Table;
 use experiments::statistics::{Interval, bootstrap_mean, kendall, mean, spearman};
+use experiments::terminal;
 use heuristics::{ALL, Combination, Example};
 use miette::IntoDiagnostic;
 
@@ -159,11 +160,11 @@ fn number(value: f64, digits: usize) -> String {
 /// Prints a table per network; returns the number of targets that are met and missed.
 pub(super) fn print(oracles: &[Oracle<'_>], unrepaired: &[&SetKey]) -> miette::Result<[usize; 2]> {
     let left_out: Vec<String> = unrepaired.iter().map(|key| format!("\n  {key}")).collect();
-    println!(
+    terminal::print(format_args!(
         "{} complete repair sets that no layer repairs are left out{}",
         unrepaired.len(),
         left_out.concat()
-    );
+    ));
     let mut networks: Vec<&str> = oracles.iter().map(|o| o.key.network.as_str()).collect();
     networks.sort_unstable();
     networks.dedup();
@@ -175,13 +176,13 @@ pub(super) fn print(oracles: &[Oracle<'_>], unrepaired: &[&SetKey]) -> miette::R
         let compared = compared(&own);
         let fares = fares(&compared);
         describe(network, &own);
-        println!("{}", heuristics_table(&fares));
-        println!(
+        terminal::print(format_args!("{}", heuristics_table(&fares)));
+        terminal::print(format_args!(
             "means over {} repair sets with {:.0} % intervals that resample the sets; where a rule scores no layer it counts as {RANDOM} does, which is the mean over layers, and an order that says nothing has correlation 0",
             compared.len(),
             100.0 * LEVEL,
-        );
-        println!("{}", kinds_table(&own));
+        ));
+        terminal::print(format_args!("{}", kinds_table(&own)));
         let means: Vec<_> = fares.iter().map(Fares::mean).collect();
         let found = [regret_targets(&means), cost_targets(&fares)];
         rules.extend(means);
@@ -194,8 +195,11 @@ pub(super) fn print(oracles: &[Oracle<'_>], unrepaired: &[&SetKey]) -> miette::R
     }
     // Every network counts alike, however many repair sets it has.
     let overall: Vec<(String, BTreeMap<Harm, f64>)> = across(&rules, networks.len());
-    println!("mean regret over {} networks:", networks.len());
-    println!("{}", overall_table(&overall));
+    terminal::print(format_args!(
+        "mean regret over {} networks:",
+        networks.len()
+    ));
+    terminal::print(format_args!("{}", overall_table(&overall)));
     let found = regret_targets(&overall).into_iter();
     judged.extend(found.map(|target| ("all networks".to_owned(), target)));
     for (network, (target, measured, is_met)) in judged {
@@ -204,11 +208,13 @@ pub(super) fn print(oracles: &[Oracle<'_>], unrepaired: &[&SetKey]) -> miette::R
         let word = if is_met { "met" } else { "MISSED" };
         verdicts.add_row([network.as_str(), target.as_str(), measured.as_str(), word]);
     }
-    println!("{verdicts}");
+    terminal::print(format_args!("{verdicts}"));
     let prior = fit(oracles, |_| true)?;
-    println!("weights of the prior, fitted on all networks:");
+    terminal::print(format_args!(
+        "weights of the prior, fitted on all networks:"
+    ));
     for (name, weight) in prior.names.iter().zip(&prior.weights) {
-        println!("  {name} {weight:.3}");
+        terminal::print(format_args!("  {name} {weight:.3}"));
     }
     Ok([met, missed])
 }
@@ -286,7 +292,7 @@ fn describe(network: &str, oracles: &[&Oracle<'_>]) {
     };
     let last = oracles.iter().filter(|oracle| oracle.last_is_repaired());
     let builds: BTreeSet<&str> = oracles.iter().flat_map(|oracle| oracle.builds()).collect();
-    println!(
+    terminal::print(format_args!(
         "{network}: {} repair sets, {} layers; {:.1} % of the repairs converge within the limits of time and rounds ({} sets at the last layer); brute force {:.0} s a set; repairs, scores and choices of {} known builds of this command",
         oracles.len(),
         oracles.first().map_or(0, |oracle| oracle.layers()),
@@ -294,18 +300,18 @@ fn describe(network: &str, oracles: &[&Oracle<'_>]) {
         last.count(),
         over_sets(&|oracle| oracle.brute_seconds()),
         builds.len(),
-    );
+    ));
     for harm in [Harm::Drawdown, Harm::Changed, Harm::Divergence] {
         let reliability = |oracle: &&Oracle<'_>| {
             let [even, odd] = oracle.halves(harm)?;
             spearman(&even, &odd)
         };
         let values: Vec<f64> = oracles.iter().filter_map(reliability).collect();
-        println!(
+        terminal::print(format_args!(
             "  the ranking of layers by {} on one half of the test split correlates {:.2} with that on the other",
             harm.name(),
             mean(&values).unwrap_or(f64::NAN)
-        );
+        ));
     }
 }
 

@@ -219,6 +219,11 @@ fn halves(mut bytes: &[u8], elements: &[u8], position: &std::cell::Cell<usize>) 
 }
 
 impl OnnxFile {
+    /// The names of the files beside it that hold tensors.
+    pub(crate) fn external(&self) -> impl Iterator<Item = &str> {
+        self.side.files().keys().map(String::as_str)
+    }
+
     /// The file with the numbers of a checkpoint; files beside it may have other names.
     ///
     /// # Errors
