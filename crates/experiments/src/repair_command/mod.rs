@@ -104,8 +104,7 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
 impl<'a> Task<'a> {
     /// Reads everything and says what it is.
     fn read(arguments: &'a RepairArguments, progress: &Progress) -> Result<Self> {
-        let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
-        progress.say(&subject.to_string());
+        let subject = Subject::open(&arguments.source, arguments.layer.split(','), progress)?;
         let format = arguments.format.as_deref();
         written::check_name(&arguments.out, &subject.checkpoint, format)?;
         let earlier = arguments.start.as_deref();
