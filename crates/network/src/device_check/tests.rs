@@ -198,8 +198,8 @@ fn the_reference_passes_and_each_operator_shape_is_asked_once() {
             .iter()
             .flat_map(|row| row.nodes.iter().map(String::as_str))
             .collect();
-        let all = graph.nodes().iter().skip(1);
-        assert!(all.into_iter().all(|node| nodes.contains(&*node.name)));
+        let mut all = graph.nodes().iter().skip(1);
+        assert!(all.all(|node| nodes.contains(node.name.as_str())));
         let last = rows.last().unwrap();
         assert_eq!(
             (last.operator.as_str(), last.backward),
