@@ -162,6 +162,10 @@ fn run(
         plan.device, plan.dtype
     ));
     let lab = open(&plan, &options)?;
+    let checks = lab.device_checks();
+    for (network, check) in &checks {
+        progress.say(&format!("{network}: {check}"));
+    }
     let layers = layers(&plan, &*lab)?;
     let manifest = Manifest {
         keep_networks: Some(keep_networks),
@@ -176,6 +180,7 @@ fn run(
             (directory, Done::default())
         }
     };
+    directory.add_device_checks(checks)?;
     if started.is_some_and(|run| run.is_of_another_build(&manifest)) {
         progress.say(&format!(
             "this build is not known to be the one that ran {} before: manifest.json names both",

@@ -13,7 +13,7 @@ use crate::record::{SelectionRecord, TrialRecord};
 use crate::regret::{BRUTE_FORCE, Overhead, RegretRecord, brute_force, regrets, undecided};
 use crate::report;
 use crate::run::{SetKey, sets, trials};
-use crate::store::{self, ScoredSet};
+use crate::store::{self, DeviceChecks, ScoredSet};
 
 /// Everything that a run directory holds, in plan order whatever the order of completion.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct Results {
     pub selections: Vec<SelectionRecord>,
     /// Regret of every pick, and of the sets without one.
     pub regrets: Vec<RegretRecord>,
+    /// What was found of the device each time that the run went on; nothing on the reference device.
+    pub device_checks: Vec<DeviceChecks>,
 }
 
 impl Results {
@@ -41,13 +43,17 @@ impl Results {
     /// [`ExperimentError::NotARun`] if a file is missing or unreadable.
     pub fn read(path: &Path, vocabulary: &Vocabulary<'_>) -> Result<Self> {
         let plan = store::read_plan(path, vocabulary)?;
-        Self::assemble(
+        let results = Self::assemble(
             plan,
             store::read_manifest(path)?,
             store::read_splits(path)?,
             store::read_trials(path)?,
             store::read_selections(path)?,
-        )
+        )?;
+        Ok(Self {
+            device_checks: store::read_device_checks(path)?,
+            ..results
+        })
     }
 
     /// Orders the records and scores the picks.
@@ -115,6 +121,7 @@ impl Results {
             trials: records,
             selections,
             regrets,
+            device_checks: Vec::new(),
         })
     }
 

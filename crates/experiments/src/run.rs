@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use network::DeviceCheck;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Cause, ExperimentError, Result};
@@ -91,6 +92,12 @@ pub trait Lab: Sync {
     /// # Errors
     /// If the plan names no such network.
     fn overhead(&self, network: &str) -> Result<Overhead>;
+
+    /// How far the device is from the reference device on each network, by the network's name; nothing
+    /// on the reference device.
+    fn device_checks(&self) -> BTreeMap<String, DeviceCheck> {
+        BTreeMap::new()
+    }
 
     /// Which examples every split and every repair set holds.
     ///

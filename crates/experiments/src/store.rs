@@ -5,6 +5,7 @@
 //! | `plan.toml` | the resolved plan |
 //! | `splits.json` | the examples of every split and repair set |
 //! | `manifest.json` | builds, seeds, hashes, machine |
+//! | `device_check.json` | on a device that is not the reference: how far it is from it, each time that the run goes on |
 //! | `results.jsonl` | a line per trial, as soon as it is done |
 //! | `selections.jsonl` | a line per repair set: every heuristic's scores, brute force's overhead |
 //! | `results.csv`, `heuristics.csv`, `report.html` | written at the end, and by `report` |
@@ -12,9 +13,10 @@
 //!
 //! The manifest is written last: a folder without one holds nothing yet.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use network::Output;
+use network::{DeviceCheck, Output};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,16 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const SPLITS: &str = "splits.json";
 pub(crate) const RESULTS: &str = "results.jsonl";
 pub(crate) const SELECTIONS: &str = "selections.jsonl";
+pub(crate) const DEVICE_CHECKS: &str = "device_check.json";
+
+/// What was found of the device when a run was started or continued; an entry of `device_check.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeviceChecks {
+    /// When, UTC.
+    pub since: String,
+    /// What was found, by the name of the network.
+    pub networks: BTreeMap<String, DeviceCheck>,
+}
 
 /// A line of `selections.jsonl`: all heuristics on one repair set, so that a set is scored or is not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +166,24 @@ impl RunDirectory {
         self.selections.append(scored)
     }
 
+    /// Notes what was found of the device, after what was found before the run was continued; writes
+    /// nothing on the reference device, of which nothing is found.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Io`] if the disk does not take it; [`ExperimentError::NotARun`] if the file
+    /// that is there cannot be read.
+    pub fn add_device_checks(&self, networks: BTreeMap<String, DeviceCheck>) -> Result<()> {
+        if networks.is_empty() {
+            return Ok(());
+        }
+        let mut all = read_device_checks(&self.path)?;
+        all.push(DeviceChecks {
+            since: now(),
+            networks,
+        });
+        write_json(&self.path.join(DEVICE_CHECKS), &all)
+    }
+
     /// Notes in the manifest that every trial is done.
     ///
     /// # Errors
@@ -244,6 +274,14 @@ pub(crate) fn read_manifest(run: &Path) -> Result<Manifest> {
 
 pub(crate) fn read_splits(run: &Path) -> Result<Vec<SplitSummary>> {
     read_json(run, SPLITS)
+}
+
+/// What was found of the device each time; nothing where only the reference device has computed.
+pub(crate) fn read_device_checks(run: &Path) -> Result<Vec<DeviceChecks>> {
+    match run.join(DEVICE_CHECKS).exists() {
+        true => read_json(run, DEVICE_CHECKS),
+        false => Ok(Vec::new()),
+    }
 }
 
 /// The resolved plan of a run; its files need not be there.

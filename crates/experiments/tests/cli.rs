@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Parser;
-use common::{PLAN, SyntheticLab, VOCABULARY, repository, timeless};
+use common::{PLAN, SyntheticLab, VOCABULARY, device_check, repository, timeless};
 use experiments::cli::{Cli, Finished, LabOptions, execute};
 use experiments::error::{ExperimentError, Result};
 use experiments::plan::ResolvedPlan;
@@ -134,6 +134,52 @@ fn a_failed_run_is_resumed_from_its_own_plan() {
     })
     .unwrap();
     assert_eq!(timeless(out.join("results.csv")).len(), 1 + 2 * 2 * 2 * 3);
+}
+
+#[test]
+fn what_was_found_of_a_device_is_recorded_each_time_and_shown_in_the_report() {
+    let root = repository();
+    let (plan, out) = (plan_file(root.path()), root.path().join("out"));
+    let out_text = out.to_str().unwrap();
+    let found = |forward| Some(device_check(forward));
+    let lab = SyntheticLab {
+        fails_at: Some(2),
+        check: found(3e-7),
+        ..SyntheticLab::new(2, 0)
+    };
+    let started = ["--plan", plan.to_str().unwrap(), "--out", out_text];
+    call(&started, lab, |_, _| {}).unwrap_err();
+    let lab = SyntheticLab {
+        check: found(4e-7),
+        ..SyntheticLab::new(2, 0)
+    };
+    call(&["--resume", "--out", out_text], lab, |_, _| {}).unwrap();
+    let recorded = std::fs::read(out.join("device_check.json")).unwrap();
+    let recorded: serde_json::Value = serde_json::from_slice(&recorded).unwrap();
+    let forward = |time: usize| &recorded[time]["networks"]["net"]["operators"][0]["forward"];
+    assert_eq!((forward(0), forward(1)), (&3e-7.into(), &4e-7.into()));
+    let html = std::fs::read_to_string(out.join("report.html")).unwrap();
+    for said in [
+        "net: device wgpu checked: 2 operator shapes at batch 512 of [784], worst forward 3.0e-7, backward 2.0e-6",
+        "worst forward 4.0e-7",
+        "<code>linear 784 -&gt; 100 + bias on [512, 784]</code></td><td class=\"n\">2</td><td class=\"n\">3.0e-7",
+    ] {
+        assert!(html.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn a_run_on_the_reference_device_records_no_check() {
+    let root = repository();
+    let (plan, out) = (plan_file(root.path()), root.path().join("out"));
+    let arguments = [
+        "--plan",
+        plan.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    call(&arguments, SyntheticLab::new(2, 0), |_, _| {}).unwrap();
+    assert!(!out.join("device_check.json").exists());
 }
 
 /// A run in `out` that stopped, started with `flags` beside its plan.

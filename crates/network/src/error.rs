@@ -58,6 +58,36 @@ pub enum NetworkError {
         /// What is missing.
         reason: String,
     },
+    /// The device computes something else than the reference device.
+    #[error(
+        "device `{device}` is wrong at {operator}, {part}: expected {expected:e} as on flex, got {got:e}, \
+         which is {share:.1e} of the scale apart and may be {:.0e}; compute with --device flex",
+        crate::device_check::TOLERANCE
+    )]
+    DeviceWrong {
+        /// The device.
+        device: &'static str,
+        /// The operator with its parameters and the shapes of its operands.
+        operator: String,
+        /// Outputs, or the gradient with respect to what.
+        part: String,
+        /// What the reference computes where both differ most.
+        expected: f64,
+        /// What the device computes there.
+        got: f64,
+        /// The difference as a share of the reference's largest number.
+        share: f64,
+    },
+    /// The device cannot compute an operator.
+    #[error("device `{device}` fails at {operator}: {reason}; compute with --device flex")]
+    DeviceFailed {
+        /// The device.
+        device: &'static str,
+        /// The operator with its parameters and the shapes of its operands.
+        operator: String,
+        /// What it said.
+        reason: String,
+    },
     /// The backend failed to run or to return data.
     #[error("the backend failed at {at}: {reason}")]
     Backend {

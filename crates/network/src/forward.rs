@@ -355,7 +355,7 @@ impl Network {
     }
 
     /// The value of a node from those of its sources.
-    fn apply(
+    pub(crate) fn apply(
         &self,
         id: NodeId,
         operands: Vec<Value>,

@@ -31,11 +31,13 @@
 //! ```
 //!
 //! Supported: every operator of [`model::ops`], in f32 and f64 on the `flex`, `ndarray` and `wgpu`
-//! devices, chosen at run time.
+//! devices, chosen at run time. A [`DeviceCheck`] compares a device with `flex`, operator shape by
+//! operator shape, before anything that counts runs on it.
 //!
 //! Not supported: training of batch-norm moments; quantised weights.
 
 mod device;
+mod device_check;
 mod error;
 mod forward;
 mod network;
@@ -49,6 +51,7 @@ mod training;
 mod value;
 
 pub use device::{DeviceChoice, Precision};
+pub use device_check::{CheckedOperator, DeviceCheck, TOLERANCE as DEVICE_TOLERANCE};
 pub use error::NetworkError;
 pub use forward::{Cut, LayerTrace, Mode};
 pub use network::{Network, Parameter};

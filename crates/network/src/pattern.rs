@@ -122,7 +122,7 @@ impl Pattern {
     }
 
     /// Freezes a node where its source has the value `z`; `first` is the first example's index.
-    fn freeze(
+    pub(crate) fn freeze(
         &mut self,
         id: NodeId,
         node: &Node,

@@ -265,13 +265,8 @@ impl Leaves {
     /// The gradients of a scalar.
     fn gradients(&self, scalar: Tensor<1>) -> BTreeMap<NodeId, Value> {
         let gradients = scalar.backward();
-        let of = |leaf: &Value| match leaf {
-            Value::R1(t) => t.grad(&gradients).map(Value::R1),
-            Value::R2(t) => t.grad(&gradients).map(Value::R2),
-            Value::R3(t) => t.grad(&gradients).map(Value::R3),
-            Value::R4(t) => t.grad(&gradients).map(Value::R4),
-        };
         let found = self.0.iter();
+        let of = |leaf: &Value| leaf.gradient(&gradients);
         found
             .map(|(&node, leaf)| (node, of(leaf).unwrap_or_else(|| leaf.zeros_like())))
             .collect()

@@ -97,10 +97,7 @@ impl Network {
         let leaves: BTreeSet<usize> = (0..specs.len())
             .filter(|&position| tensors.contains(&specs[position].name.as_str()))
             .collect();
-        let network = self.clone().map(&mut MakeLeaves {
-            leaves: &leaves,
-            position: 0,
-        });
+        let network = self.with_leaves(&leaves);
         let output = self.graph().output();
         let start = BTreeMap::from([(0, x)]);
         let (nodes, keep) = (1..output + 1, Keep::from([output]));
@@ -116,19 +113,37 @@ impl Network {
                 gradients: BTreeMap::new(),
             });
         }
-        let mut collected = CollectGradients {
-            gradients: &scalar.backward(),
-            leaves: &leaves,
-            position: 0,
-            found: Vec::with_capacity(leaves.len()),
-        };
-        network.visit(&mut collected);
         let names = leaves.iter().map(|&position| specs[position].name.clone());
-        let numbers = collected.found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let numbers = network.leaf_gradients(&scalar.backward(), &leaves)?;
         Ok(LossGradient {
             loss,
             gradients: names.zip(numbers).collect(),
         })
+    }
+
+    /// A copy in which the parameters at some positions are autodiff leaves and all others
+    /// constants; positions are those of [`crate::Graph::parameters`].
+    pub(crate) fn with_leaves(&self, leaves: &BTreeSet<usize>) -> Self {
+        self.clone().map(&mut MakeLeaves {
+            leaves,
+            position: 0,
+        })
+    }
+
+    /// The gradients of the leaves, in the order of their positions.
+    pub(crate) fn leaf_gradients(
+        &self,
+        gradients: &Gradients,
+        leaves: &BTreeSet<usize>,
+    ) -> Result<Vec<Vec<f64>>, NetworkError> {
+        let mut collected = CollectGradients {
+            gradients,
+            leaves,
+            position: 0,
+            found: Vec::with_capacity(leaves.len()),
+        };
+        self.visit(&mut collected);
+        collected.found.into_iter().collect()
     }
 }
 

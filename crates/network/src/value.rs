@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Device, Element, Int, Tensor, TensorData};
+use burn::tensor::{Device, Element, Gradients, Int, Tensor, TensorData};
 
 use crate::{NetworkError, Precision};
 
@@ -277,6 +277,16 @@ impl Value {
     /// The same value as a fresh leaf whose gradient a backward pass keeps.
     pub(crate) fn leaf(&self) -> Self {
         map_value!(self, t => t.clone().without_autodiff().autodiff().require_grad())
+    }
+
+    /// The gradient of a leaf; `None` where the differentiated scalar does not depend on it.
+    pub(crate) fn gradient(&self, gradients: &Gradients) -> Option<Self> {
+        match self {
+            Self::R1(t) => t.grad(gradients).map(Self::R1),
+            Self::R2(t) => t.grad(gradients).map(Self::R2),
+            Self::R3(t) => t.grad(gradients).map(Self::R3),
+            Self::R4(t) => t.grad(gradients).map(Self::R4),
+        }
     }
 
     /// The elementwise sum; extents of one are repeated.

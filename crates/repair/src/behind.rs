@@ -11,6 +11,15 @@ const INPUTS: usize = 512;
 /// The most token sequences that are: those of one batch should be of like length.
 const SEQUENCES: usize = 32;
 
+/// The most inputs of a shape that are pushed through a network at once.
+pub fn batch_size(shape: &[usize]) -> usize {
+    let example = shape.iter().product::<usize>().max(1);
+    match shape {
+        [2, _] => SEQUENCES,
+        _ => (NUMBERS / example).clamp(1, INPUTS),
+    }
+}
+
 /// Inputs, and where they fit in memory their values in front of a layer.
 #[derive(Clone, Debug)]
 pub struct Behind<'a> {
@@ -43,10 +52,7 @@ impl<'a> Behind<'a> {
             // The network says what it expects.
             network.batch_of(inputs, shape)?;
         }
-        let size = match shape {
-            [2, _] => SEQUENCES,
-            _ => (NUMBERS / example).clamp(1, INPUTS),
-        };
+        let size = batch_size(shape);
         let order = network.by_length(inputs, shape);
         let parts = order.chunks(size).map(|chosen| Part {
             chosen: chosen.to_vec(),

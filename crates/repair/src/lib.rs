@@ -74,7 +74,7 @@ pub use affine::{Affine, Features, repairable, supported};
 pub use attribution::{
     Answers, Attribution, ClassAnswers, Flip, LayerChange, SHARE, Size, smallest_share,
 };
-pub use behind::Behind;
+pub use behind::{Behind, batch_size};
 pub use change::Change;
 pub use duplicates::{NEAR, NearDuplicate, NearDuplicates, near_duplicates};
 pub use error::RepairError;

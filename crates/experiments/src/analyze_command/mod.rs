@@ -39,8 +39,7 @@ const MOST_POINTS: usize = 4096;
 pub fn execute(arguments: &AnalyzeArguments, progress: &Progress) -> Result<String> {
     arguments.check()?;
     let start = Instant::now();
-    let subject = Subject::open(&arguments.source, [])?;
-    progress.say(&subject.to_string());
+    let subject = Subject::open(&arguments.source, [], progress)?;
     arguments
         .outputs()
         .check_model("--network", &subject.checkpoint)?;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use data::{Corruption, Dataset, Splits};
 use heuristics::{MEASURED, Phase, Statistics, Subject};
-use network::{Device, Model, Network, Precision};
+use network::{Device, DeviceCheck, Model, Network, Precision};
 use repair::{GuardMoments, Method, Objective, RepairSet};
 
 use crate::cli::LabOptions;
@@ -70,6 +70,8 @@ pub struct Laboratory {
     plan: ResolvedPlan,
     device: Device,
     precision: Precision,
+    /// What was found of the device, by the network's name; nothing of the reference device.
+    checks: BTreeMap<String, DeviceCheck>,
     subjects: BTreeMap<String, Specimen>,
     sets: Sets,
     keep: Option<PathBuf>,
@@ -101,10 +103,11 @@ struct Sets {
 }
 
 impl Laboratory {
-    /// Loads networks and datasets, draws the splits and checks that no input is in two of them.
+    /// Loads networks and datasets, draws the splits and checks that no input is in two of them. A
+    /// device other than the reference is compared with it before a network runs there.
     ///
     /// # Errors
-    /// [`ExperimentError::Prepare`] names the network or split at fault.
+    /// [`ExperimentError::Prepare`] names the network, split or device at fault.
     pub fn open(
         plan: &ResolvedPlan,
         options: &LabOptions,
@@ -137,11 +140,35 @@ impl Laboratory {
         ])
         .map_err(prepare(|| "the splits".into()))?;
 
-        let mut subjects = BTreeMap::new();
+        // A network answers a split in one batch.
+        let splits_read = [
+            &repair,
+            &guard,
+            &generalization,
+            &drawdown,
+            &selection_clean,
+            &selection_corrupted,
+        ];
+        let largest_batch = splits_read.map(Dataset::len).into_iter().max();
+        let largest_batch = largest_batch.unwrap_or(1);
+        let (mut subjects, mut checks) = (BTreeMap::new(), BTreeMap::new());
         for entry in &plan.networks {
             let what = || format!("network {}", entry.name);
             let checkpoint = Model::open(&entry.file.path).map_err(prepare(what))?;
             let network = Network::load(&checkpoint, &device, precision).map_err(prepare(what))?;
+            let shape = checkpoint.graph().input_shape();
+            let check = DeviceCheck::of(
+                &checkpoint,
+                choice,
+                &device,
+                precision,
+                largest_batch,
+                shape,
+            );
+            let trusted = || format!("device {choice} for network {}", entry.name);
+            if let Some(check) = check.map_err(prepare(trusted))? {
+                checks.insert(entry.name.clone(), check);
+            }
             let choose = |split: &SplitPlan, set: &Dataset| -> Result<Scored> {
                 let (positions, before) = kept(split, set, &network).map_err(prepare(what))?;
                 let set = set.subset(&positions).map_err(prepare(what))?;
@@ -179,6 +206,7 @@ impl Laboratory {
             plan: plan.clone(),
             device,
             precision,
+            checks,
             subjects,
             sets: Sets {
                 repair,
@@ -329,6 +357,10 @@ impl Lab for Laboratory {
             },
             evaluation: specimen.selection_seconds,
         })
+    }
+
+    fn device_checks(&self) -> BTreeMap<String, DeviceCheck> {
+        self.checks.clone()
     }
 
     fn splits(&self) -> Result<Vec<SplitSummary>> {

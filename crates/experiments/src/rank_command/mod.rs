@@ -55,8 +55,7 @@ impl Ranked {
 pub fn execute(arguments: &RankArguments, progress: &Progress) -> Result<Ranked> {
     arguments.check()?;
     let start = Instant::now();
-    let subject = Subject::open(&arguments.source, [])?;
-    progress.say(&subject.to_string());
+    let subject = Subject::open(&arguments.source, [], progress)?;
     arguments
         .outputs()
         .check_model("--network", &subject.checkpoint)?;

@@ -116,8 +116,7 @@ pub fn execute(arguments: &RepairArguments, progress: &Progress) -> Result<Answe
 impl Task {
     /// Reads everything and says what it is.
     fn read(arguments: RepairArguments, progress: &Progress) -> Result<Self> {
-        let subject = Subject::open(&arguments.source, arguments.layer.split(','))?;
-        progress.say(&subject.to_string());
+        let subject = Subject::open(&arguments.source, arguments.layer.split(','), progress)?;
         let outputs = arguments.outputs();
         outputs.check_model("--network", &subject.checkpoint)?;
         let format = arguments.format.as_deref();

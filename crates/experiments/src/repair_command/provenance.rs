@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use network::{DeviceChoice, Model, Output, Precision};
+use network::{DeviceCheck, DeviceChoice, Model, Output, Precision};
 use serde::Serialize;
 
 use super::open_sets::Reading;
@@ -52,6 +52,8 @@ struct Report<'a, R, A> {
     /// Those that computed, whatever was asked for.
     device: DeviceChoice,
     dtype: Precision,
+    /// How far the device is from the reference device; null for that one.
+    device_check: Option<&'a DeviceCheck>,
     /// What was read and assumed of the network.
     network_reading: Vec<String>,
     /// How labels and sets were understood.
@@ -75,6 +77,7 @@ pub(crate) fn write_report(
         version: env!("CARGO_PKG_VERSION"),
         device: subject.device,
         dtype: subject.network.precision(),
+        device_check: subject.device_check(),
         network_reading: subject.reading(),
         reading,
         arguments,

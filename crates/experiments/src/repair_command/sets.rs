@@ -215,6 +215,7 @@ impl PointSet {
     pub(super) fn new(path: &Path, set: LabelledSet, subject: &Subject) -> Result<Self> {
         let Dataset { inputs, shape, .. } = &set.dataset;
         let name = || path.display().to_string();
+        subject.trust_device(shape)?;
         Ok(Self {
             before: repair::classify(&subject.network, inputs, shape).map_err(prepare(name))?,
             path: path.to_owned(),

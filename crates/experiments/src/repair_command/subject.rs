@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use data::labelled::Intake;
 use network::AnswerRule;
-use network::{DeviceChoice, Layer, Model, Network, Precision};
+use network::{DeviceCheck, DeviceChoice, Layer, Model, Network, Precision};
 
 use super::arguments::SourceArguments;
 use super::intake::{self, Resolved};
 use crate::error::{ExperimentError, Result, prepare};
+use crate::progress::Progress;
 
 /// A loaded network.
 pub(crate) struct Subject {
@@ -20,6 +22,9 @@ pub(crate) struct Subject {
     pub(crate) layers: Vec<Layer>,
     architecture: &'static str,
     pub(crate) device: DeviceChoice,
+    /// What was found of the device; of the reference device nothing.
+    check: OnceLock<Option<DeviceCheck>>,
+    progress: Progress,
     intake: Intake,
     /// That of guard and clean sets, where it is another one.
     clean_intake: Option<Intake>,
@@ -30,10 +35,11 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Loads network and tokenizer, and decides on the preprocessing; `layers` names the layers to
-    /// edit, if any.
+    /// edit, if any. Says what it is.
     pub(crate) fn open<'a>(
         arguments: &SourceArguments,
         layers: impl IntoIterator<Item = &'a str>,
+        progress: &Progress,
     ) -> Result<Self> {
         let path = &arguments.model.network;
         let what = || format!("network {}", path.display());
@@ -53,7 +59,7 @@ impl Subject {
         let clean = arguments.guard_preprocessing.as_deref();
         let clean = clean.map(|name| intake::resolve(&model, path, Some(name)));
         let clean_intake = clean.transpose()?.map(|resolved| resolved.intake);
-        Ok(Self {
+        let subject = Self {
             path: path.clone(),
             layers: layers
                 .into_iter()
@@ -65,9 +71,44 @@ impl Subject {
             class_names: model.class_names().to_vec(),
             architecture,
             device,
+            check: OnceLock::new(),
+            progress: progress.clone(),
             checkpoint: model,
             network,
-        })
+        };
+        progress.say(&subject.to_string());
+        Ok(subject)
+    }
+
+    /// Compares the device with the reference device, unless that was done: before the network runs
+    /// on inputs of `shape`, in the largest batch that they make.
+    ///
+    /// # Errors
+    /// [`ExperimentError::Prepare`] when the device is wrong or cannot compute the network.
+    pub(crate) fn trust_device(&self, shape: &[usize]) -> Result<()> {
+        if self.check.get().is_some() {
+            return Ok(());
+        }
+        let check = DeviceCheck::of(
+            &self.checkpoint,
+            self.device,
+            self.network.device(),
+            self.network.precision(),
+            repair::batch_size(shape),
+            shape,
+        );
+        let check = check.map_err(prepare(|| format!("device {}", self.device)))?;
+        if let Some(check) = &check {
+            self.progress.say(&check.to_string());
+        }
+        // It is empty: nothing else fills it.
+        let _ = self.check.set(check);
+        Ok(())
+    }
+
+    /// What was found of the device; nothing of the reference device, or before the network has run.
+    pub(crate) fn device_check(&self) -> Option<&DeviceCheck> {
+        self.check.get()?.as_ref()
     }
 
     /// The layer of a name, `last`, or the only one whose name ends in the given one.

@@ -3,6 +3,7 @@
 mod bars;
 mod color;
 mod context;
+mod device;
 mod heatmap;
 mod intervals;
 mod picture;
@@ -39,6 +40,7 @@ struct Report<'a> {
     prices: Vec<context::PriceRow>,
     splits: Vec<context::SplitRow>,
     failures: Vec<context::FailureRow>,
+    devices: Vec<device::DeviceRow<'a>>,
     repair_sets: usize,
     seeds: String,
     points: String,
@@ -84,6 +86,7 @@ pub fn render(results: &Results) -> Result<String> {
         prices: context::prices(results),
         splits: context::splits(results),
         failures: context::failures(results),
+        devices: device::rows(&results.device_checks),
         repair_sets: repair_sets.count(),
         seeds: list(&results.plan.seeds),
         points: list(&results.plan.points),

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test binary uses a part of this module")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,6 +18,7 @@ use experiments::regret::Overhead;
 use experiments::results::Results;
 use experiments::run::{Done, Lab, Layer, SetKey, Trial, execute, layers};
 use experiments::store::RunDirectory;
+use network::{CheckedOperator, DEVICE_TOLERANCE, DeviceCheck, DeviceChoice, Precision};
 
 pub(crate) const VOCABULARY: Vocabulary<'static> = Vocabulary {
     methods: &["frozen", "sequential"],
@@ -129,6 +131,8 @@ pub(crate) struct SyntheticLab {
     pub(crate) panics: bool,
     pub(crate) clock: AtomicUsize,
     pub(crate) calls: AtomicUsize,
+    /// What was found of the device; nothing of the reference device.
+    pub(crate) check: Option<DeviceCheck>,
 }
 
 impl SyntheticLab {
@@ -139,6 +143,7 @@ impl SyntheticLab {
             panics: false,
             clock: AtomicUsize::new(clock),
             calls: AtomicUsize::new(0),
+            check: None,
         }
     }
 
@@ -199,6 +204,13 @@ impl Lab for SyntheticLab {
         })
     }
 
+    fn device_checks(&self) -> BTreeMap<String, DeviceCheck> {
+        let found = self.check.iter();
+        found
+            .map(|check| ("net".to_owned(), check.clone()))
+            .collect()
+    }
+
     fn splits(&self) -> Result<Vec<SplitSummary>> {
         let summary = |split: &str, points: Option<usize>, size: u32| SplitSummary {
             split: split.to_owned(),
@@ -215,6 +227,35 @@ impl Lab for SyntheticLab {
             summary("guard", None, 5000),
             summary("drawdown", None, 4000),
         ])
+    }
+}
+
+/// A device that is right up to `forward` on two operators.
+pub(crate) fn device_check(forward: f64) -> DeviceCheck {
+    let operator = |name: &str, forward, backward| CheckedOperator {
+        operator: name.to_owned(),
+        nodes: vec!["0".to_owned(), "2".to_owned()],
+        forward,
+        backward,
+        seconds: 0.25,
+    };
+    DeviceCheck {
+        device: DeviceChoice::Wgpu,
+        precision: Precision::F32,
+        fusion: false,
+        autotune: false,
+        batch: 512,
+        shape: vec![784],
+        tolerance: DEVICE_TOLERANCE,
+        seconds: 1.5,
+        operators: vec![
+            operator(
+                "linear 784 -> 100 + bias on [512, 784]",
+                forward,
+                Some(2e-6),
+            ),
+            operator("the whole network", 1e-7, None),
+        ],
     }
 }
 

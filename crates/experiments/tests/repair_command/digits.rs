@@ -321,6 +321,8 @@ fn a_report_holds_every_flag_and_where_the_network_computed() {
         (&report["device"], &report["dtype"]),
         (&"flex".into(), &"f64".into())
     );
+    // It is the reference device.
+    assert_eq!(report.get("device_check"), Some(&Value::Null));
     assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
 }
 
