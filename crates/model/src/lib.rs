@@ -50,6 +50,7 @@ mod graph;
 mod model;
 mod notes;
 pub mod ops;
+mod sizes;
 
 pub use answer::{AnswerRule, MOST_LABELS};
 pub use architectures::{distilbert, mlp, mobilevit, squeezenet};
@@ -64,6 +65,7 @@ pub use ops::{
     AveragePool, BatchNorm, Constants, Conv2d, Embedding, LayerNorm, Linear, MaxPool, Op,
     Rearrange, Scaling,
 };
+pub use sizes::{MOST_NUMBERS, TooLarge};
 
 /// The element type of a stored tensor.
 pub use safetensors::Dtype;

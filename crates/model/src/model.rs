@@ -441,7 +441,7 @@ impl Model {
         let mut written = file.written(&self.checkpoint, &BTreeMap::new())?;
         let taken = |(name, bytes): &&(String, Vec<u8>)| {
             let path = path.with_file_name(name);
-            path.exists() && std::fs::read(&path).ok().as_ref() != Some(bytes)
+            path.exists() && disk::read(&path, bytes.len() as u64).ok().as_ref() != Some(bytes)
         };
         let taken: Vec<String> = written
             .external

@@ -31,7 +31,7 @@ pub(super) fn open(
         }
         Intake::Tokens(_) => return Err(no_texts(path, "a table of numbers")),
     };
-    let rows = Rows::of_table(file::read_unpacked(path, file::MAX_IN_MEMORY)?, separator);
+    let rows = Rows::read_table(path, separator)?;
     let table = Table::new(path, rows, features, options)?;
     let mut unreadable = Unreadable::default();
     let mut notes = table.notes();

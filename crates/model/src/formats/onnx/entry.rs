@@ -31,9 +31,10 @@ pub(super) struct Lowered {
     pub(super) places: BTreeMap<String, OnnxPlace>,
 }
 
-/// Reads the messages of a file.
+/// Reads the messages of a file of `length` bytes.
 pub(super) fn lowered(
     model: &ModelProto,
+    length: usize,
     side: SideFiles,
     origin: &str,
     tokens: Option<usize>,
@@ -52,7 +53,7 @@ pub(super) fn lowered(
         )));
     }
     let store = Store::new(graph, side).map_err(refused)?;
-    let mut lowering = Lowering::new(store, opset);
+    let mut lowering = Lowering::new(store, opset, length);
     let inputs = lowering.inputs(graph, tokens).map_err(refused)?;
     let (nodes, output) = lowering.plan(graph, &inputs).map_err(refused)?;
     let names = node_names(&graph.node);
@@ -72,7 +73,7 @@ pub(super) fn lowered(
         }
         lowering.node(node, name).map_err(at_node)?;
     }
-    lowering.finished(end, &inputs, model, origin)
+    lowering.finished(end, &inputs, (model, length), origin)
 }
 
 /// The version of the standard operators.
@@ -324,7 +325,7 @@ impl<'a> Lowering<'a> {
         }
         for message in &graph.initializer {
             if let Some(position) = self.store.position(&message.name) {
-                let constant = self.store.constant(position)?;
+                let constant = self.stored_constant(position)?;
                 self.values.insert(&message.name, constant.into());
             }
         }
@@ -365,7 +366,7 @@ impl<'a> Lowering<'a> {
         mut self,
         output: &str,
         inputs: &Inputs,
-        model: &ModelProto,
+        (model, length): (&ModelProto, usize),
         origin: &str,
     ) -> Result<Lowered, ModelError> {
         let refused = |reason: Reason| malformed("ONNX", origin, reason);
@@ -398,6 +399,7 @@ impl<'a> Lowering<'a> {
         }
         let kept = pruned(std::mem::take(&mut self.built), last);
         let graph = self.graph(kept, inputs, outputs)?;
+        self.check_expansion(&graph, length).map_err(refused)?;
         let mut tensors = Vec::new();
         let mut places = BTreeMap::new();
         for spec in graph.parameters() {

@@ -158,7 +158,7 @@ impl Lowering<'_> {
     }
 
     /// Takes numbers from what may be copied or held.
-    pub(super) fn charge(&mut self, numbers: usize) -> Result<(), Reason> {
+    pub(in crate::formats::onnx) fn charge(&mut self, numbers: usize) -> Result<(), Reason> {
         let left = self.work.checked_sub(numbers);
         self.work = left.ok_or("is one of too many nodes that copy large values")?;
         Ok(())
@@ -344,6 +344,7 @@ impl Lowering<'_> {
         if constant.kind() != Kind::Float {
             return Err(format!("has whole numbers as its weight `{value}`"));
         }
+        self.charge(constant.count())?;
         let arranged = constant.mapped(layout)?;
         if let Data::Stored { tensor, order } = &arranged.data {
             let stored = self.store.tensor(*tensor);
@@ -371,6 +372,7 @@ impl Lowering<'_> {
                 }
             }
         }
+        self.spend(arranged.count())?;
         let numbers = self.store.floats(&arranged)?;
         let mut name = format!("{value} ({})", self.at);
         while self.parameters.contains_key(&name) || self.store.position(&name).is_some() {
