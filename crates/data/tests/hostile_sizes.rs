@@ -1,4 +1,4 @@
-//! Small files that ask for much memory or time, and paths that lead out of their folder.
+//! Small files that ask for much memory or time.
 
 mod support;
 
@@ -7,17 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use data::image::{ImageFolder, config, presets};
+use data::image::{config, presets};
 use data::labelled::{Intake, Options, Outputs};
 use data::text::Tokenizer;
-use data::{DataError, SetError, idx};
+use data::{DataError, idx};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use support::{Folder, all, columns, floats, npy, read, reader};
 
@@ -100,7 +99,7 @@ fn header(dims: &[u32]) -> Vec<u8> {
 fn packed_files_that_become_much_more_than_they_are_are_refused() {
     let folder = Folder::new();
     let words = "when they are unpacked";
-    for count in [9_000_000, 20_000_000] {
+    for count in [6_000_000, 20_000_000] {
         let images = packed(
             &folder,
             "y-images-idx3-ubyte.gz",
@@ -119,20 +118,20 @@ fn packed_files_that_become_much_more_than_they_are_are_refused() {
         let message = idx::read(&images, 3).unwrap_err().to_string();
         assert!(message.contains(words), "{message}");
     }
-    let array = npy("|u1", false, &[9_000_000, 4], &[]);
-    let array = packed(&folder, "inputs.npy.gz", &array, 36_000_000);
-    folder.bytes("labels.npy", &npy("|u1", false, &[9_000_000], &[]));
+    let array = npy("|u1", false, &[6_000_000, 4], &[]);
+    let array = packed(&folder, "inputs.npy.gz", &array, 24_000_000);
+    folder.bytes("labels.npy", &npy("|u1", false, &[6_000_000], &[]));
     assert!(message(&FOUR, &array).contains(words));
     let archive = folder.bytes(
         "packed.npz",
         &zipped(
             "inputs.npy",
-            &npy("|u1", false, &[9_000_000, 4], &[]),
-            36_000_000,
+            &npy("|u1", false, &[6_000_000, 4], &[]),
+            24_000_000,
         ),
     );
     assert!(message_with(&FOUR, &archive, &support::keep()).contains(words));
-    let table = packed(&folder, "table.csv.gz", b"a,b,c,d,label\n", 40_000_000);
+    let table = packed(&folder, "table.csv.gz", b"a,b,c,d,label\n", 24_000_000);
     assert!(message(&FOUR, &table).contains(words));
     // A thousand pictures of nothing are no more than they may be.
     let images = packed(
@@ -228,18 +227,25 @@ fn inputs_without_numbers_are_refused() {
     ] {
         let rows = shape[0];
         let inputs = if shape == [1] { floats(&[1.0]) } else { vec![] };
-        let path = folder.tensors(
-            "batch.safetensors",
-            &[
-                ("inputs", Dtype::F32, shape, &inputs),
-                ("labels", Dtype::I64, &[rows], &zeros[..8 * rows]),
-            ],
-        );
+        let header = json!({
+            "inputs": {"dtype": "F32", "shape": shape, "data_offsets": [0, inputs.len()]},
+            "labels": {"dtype": "I64", "shape": [rows],
+                "data_offsets": [inputs.len(), inputs.len() + 8 * rows]},
+        })
+        .to_string();
+        let length = (header.len() as u64).to_le_bytes();
+        let parts = [&length[..], header.as_bytes(), &inputs, &zeros[..8 * rows]];
+        let path = folder.bytes("batch.safetensors", &parts.concat());
         let message = message(intake, &path);
         assert!(
-            ["shape of the inputs", "pictures", "examples: expected"]
-                .iter()
-                .any(|words| message.contains(words)),
+            [
+                "shape of the inputs",
+                "pictures",
+                "examples: expected",
+                "safetensors"
+            ]
+            .iter()
+            .any(|words| message.contains(words)),
             "{shape:?}: {message}"
         );
     }
@@ -256,6 +262,7 @@ fn png(height: u32, width: u32) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
     bytes.extend(&chunk);
     bytes.extend(checksum.sum().to_be_bytes());
+    bytes.extend(b"\0\0\0\x04IDAT\0\0\0\0\0\0\0\0");
     bytes
 }
 
@@ -271,7 +278,7 @@ fn headers_of_pictures_are_compared_with_the_network_before_one_is_decoded() {
     }
     let refused = message(&FOUR, &folder.path("set"));
     assert!(refused.contains("got 8192 x 8192"), "{refused}");
-    assert!(refused.contains("at most 67108864 pixels"), "{refused}");
+    assert!(refused.contains("1 to 67108864 pixels"), "{refused}");
     // A picture without a resize becomes as many numbers as it has.
     let mut unit = presets::unit();
     (unit.resize, unit.crop) = (None, None);
@@ -519,7 +526,7 @@ fn repeated(column: &str, value: &[u8], rows: usize) -> Vec<u8> {
 fn values_of_a_dictionary_are_counted_for_every_row_that_has_them() {
     let folder = Folder::new();
     let text: Vec<u8> = (0..500_000_u32)
-        .map(|i| b'a' + (i * i % 23) as u8)
+        .map(|i| b'a' + (i % 1009 * i % 23) as u8)
         .collect();
     let tokens = folder.tokenizer();
     let words = "when they are unpacked";
@@ -539,148 +546,4 @@ fn values_of_a_dictionary_are_counted_for_every_row_that_has_them() {
     let options = columns("text=label_text,label=label_text");
     let set = reader(&tokens, 3).open(&path, &options);
     assert_eq!(set.unwrap().labels().distinct().len(), 1);
-}
-
-#[cfg(unix)]
-mod links {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    const SIX: Intake = Intake::Vector { features: 6 };
-
-    fn picture(folder: &Folder, name: &str) -> PathBuf {
-        let path = folder.path(name);
-        let picture = image::GrayImage::from_pixel(3, 2, image::Luma([7]));
-        picture
-            .save_with_format(&path, image::ImageFormat::Png)
-            .unwrap();
-        path
-    }
-
-    fn is_outside(error: &DataError) -> bool {
-        matches!(error, DataError::Set(SetError::LeadsOut(_)))
-    }
-
-    #[test]
-    fn tables_name_no_file_outside_of_their_folder() {
-        let folder = Folder::new();
-        let outside = picture(&folder, "outside.png");
-        picture(&folder, "set/in.png");
-        symlink("../outside.png", folder.path("set/link.png")).unwrap();
-        symlink("..", folder.path("set/up")).unwrap();
-        for name in [
-            outside.to_str().unwrap(),
-            "../outside.png",
-            "x/../../outside.png",
-            "/dev/zero",
-            "/etc/passwd",
-            "..",
-        ] {
-            folder.text(
-                "set/labels.csv",
-                &format!("file,class_index\n{name},0\nin.png,1\n"),
-            );
-            let refused = message(&SIX, &folder.path("set"));
-            assert!(
-                refused.contains("a path below its folder"),
-                "{name}: {refused}"
-            );
-            let refused = ImageFolder::open(&folder.path("set"), "set").unwrap_err();
-            let refused = refused.to_string();
-            assert!(
-                refused.contains("a path below its folder") || refused.contains("first file"),
-                "{refused}"
-            );
-        }
-        for name in ["link.png", "up/outside.png"] {
-            folder.text(
-                "set/labels.csv",
-                &format!("file,class_index\n{name},0\nin.png,1\n"),
-            );
-            let refused = message(&SIX, &folder.path("set"));
-            assert!(
-                refused.contains("outside.png; name that file"),
-                "{name}: {refused}"
-            );
-            let set = ImageFolder::open(&folder.path("set"), "set").unwrap();
-            let refused = data::image::ImageSource::encoded(&set, &[0]).unwrap_err();
-            assert!(is_outside(&refused), "{refused}");
-        }
-        // The table itself.
-        std::fs::remove_file(folder.path("set/labels.csv")).unwrap();
-        folder.text("labels.csv", "file,class_index\nin.png,0\n");
-        symlink("../labels.csv", folder.path("set/labels.csv")).unwrap();
-        let refused = message(&SIX, &folder.path("set"));
-        assert!(refused.contains("labels.csv; name that file"), "{refused}");
-        assert!(is_outside(
-            &ImageFolder::open(&folder.path("set"), "set").unwrap_err()
-        ));
-    }
-
-    #[test]
-    fn folders_and_links_of_a_root_that_lead_out_are_not_read() {
-        let folder = Folder::new();
-        picture(&folder, "elsewhere/a.png");
-        picture(&folder, "elsewhere/no_ending");
-        picture(&folder, "set/0/own.png");
-        symlink("own.png", folder.path("set/0/again.png")).unwrap();
-        assert_eq!(read(&SIX, 1, &folder.path("set")).unwrap().dataset.len(), 2);
-        symlink("../../elsewhere/no_ending", folder.path("set/0/no_ending")).unwrap();
-        let set = read(&SIX, 1, &folder.path("set")).unwrap();
-        assert_eq!(set.dataset.len(), 2);
-        assert!(set.passed_over.lines()[0].contains("links that lead nowhere or out"));
-        symlink("../elsewhere", folder.path("set/1")).unwrap();
-        let refused = message(&SIX, &folder.path("set"));
-        assert!(
-            refused.contains("elsewhere/a.png; name that file"),
-            "{refused}"
-        );
-        // The root may be a link: a person named it.
-        std::fs::remove_file(folder.path("set/1")).unwrap();
-        symlink(folder.path("set"), folder.path("alias")).unwrap();
-        read(&SIX, 1, &folder.path("alias")).unwrap();
-    }
-
-    #[test]
-    fn shards_labels_and_settings_lie_where_they_are_looked_for() {
-        let folder = Folder::new();
-        let shard = folder.bytes("shard.parquet", b"PAR1");
-        std::fs::create_dir(folder.path("shards")).unwrap();
-        symlink(&shard, folder.path("shards/a.parquet")).unwrap();
-        let pictures = Intake::Images(presets::unit());
-        let refused = message(&pictures, &folder.path("shards"));
-        assert!(
-            refused.contains("shard.parquet; name that file"),
-            "{refused}"
-        );
-
-        folder.idx("set/y-images-idx3-ubyte", 1, "elsewhere/labels", &[0]);
-        symlink(
-            "../elsewhere/labels",
-            folder.path("set/y-labels-idx1-ubyte"),
-        )
-        .unwrap();
-        let images = folder.path("set/y-images-idx3-ubyte");
-        let refused = message(&SIX, &images);
-        assert!(
-            refused.contains("elsewhere/labels; name that file"),
-            "{refused}"
-        );
-        let named = Options {
-            labels: Some(folder.path("set/y-labels-idx1-ubyte")),
-            ..Options::default()
-        };
-        all(&SIX, &Outputs::new(3, &[]), &images, &named).unwrap();
-
-        folder.text("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
-        folder.text("net/config.json", "{\"max_position_embeddings\": 16}");
-        symlink("../vocab.txt", folder.path("net/vocab.txt")).unwrap();
-        let refused = Tokenizer::load(&folder.path("net")).unwrap_err();
-        assert!(is_outside(&refused), "{refused}");
-        let config = folder.text("processor.json", "{}");
-        symlink(&config, folder.path("net/preprocessor_config.json")).unwrap();
-        let refused = config::read_transformers(&folder.path("net/preprocessor_config.json"));
-        assert!(is_outside(&refused.unwrap_err()));
-    }
 }

@@ -8,8 +8,8 @@ use super::open::{Inputs, Most, Opened, Source, Unreadable};
 use super::raw::RawLabel;
 use super::rows::{Broken, Rows};
 use super::{Intake, Options, PassedOver, Unlabelled, beside, no_texts};
+use crate::DataError;
 use crate::error::{shorten, wrong};
-use crate::{DataError, file};
 
 /// Opens a table whose lines have `features` numbers and, if any, a label.
 ///

@@ -20,10 +20,10 @@ use super::open::{Inputs, Most, Opened, Source, Unreadable};
 use super::raw::{RawLabel, RawLabels};
 use super::rows::{Broken, Rows};
 use super::{Columns, Intake, Options, PassedOver, beside, no_numbers};
+use crate::DataError;
 use crate::error::{shorten, wrong};
 use crate::glue::Task;
 use crate::text::Tokenizer;
-use crate::{DataError, file};
 
 /// Texts that are tokenized at a time.
 const AT_A_TIME: usize = 4096;

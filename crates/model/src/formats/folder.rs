@@ -32,7 +32,7 @@ pub(crate) fn open_folder(
 ) -> Result<Opened, ModelError> {
     let path = weights_of(folder)?;
     let place = Place::of_folder(folder)?;
-    place.find(&path)?;
+    disk::open(&place.find(&path)?)?;
     if !path.display().to_string().ends_with(INDEX) {
         return read(&path, key, tokens);
     }

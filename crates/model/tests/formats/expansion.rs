@@ -64,7 +64,7 @@ fn chain(
     model(&[1, k], nodes, weights)
 }
 
-const PARTS: [&str; 3] = ["times the file", "too many nodes", "more than are read"];
+const PARTS: [&str; 3] = ["times the file", "too many nodes", "than are read"];
 
 #[test]
 fn names_for_one_tensor_cost_no_more_than_the_file_allows() {
@@ -141,13 +141,7 @@ fn shapes_that_nodes_state_are_bounded_before_anything_is_made() {
             ("Pad that cuts", sized("Pad", &[0, extent, 0, i64::MIN])),
             ("ConstantOfShape", filled(extent)),
         ] {
-            let words = [
-                "more than are read",
-                "is larger",
-                "cut",
-                "joins shapes",
-                "shape",
-            ];
+            let words = ["than are read", "is larger", "cut", "joins shapes", "shape"];
             refused(&format!("{what} {extent}"), &model, 0, &words);
         }
     }
@@ -183,7 +177,7 @@ fn windows_of_any_extents_are_bounded() {
         let pool = with_ints(node("MaxPool", &["x"], "y"), "kernel_shape", kernel);
         model(&[1, 1, 8, 8], vec![with_ints(pool, "pads", pads)], vec![])
     };
-    for extent in [1 << 20, 1 << 27, 1 << 40, i64::MAX, i64::MIN, -1] {
+    for extent in [1 << 24, 1 << 27, 1 << 40, i64::MAX, i64::MIN, -1] {
         let models = [
             ("pads", convolution("pads", &[extent; 4])),
             ("one pad", convolution("pads", &[extent, 0, 0, 0])),
@@ -213,7 +207,7 @@ fn inputs_are_bounded() {
         vec![1 << 32; 8],
     ] {
         let large = model(&dims, vec![node("Relu", &["x"], "y")], vec![]);
-        refused(&format!("{dims:?}"), &large, 0, &["more than are read"]);
+        refused(&format!("{dims:?}"), &large, 0, &["than are read"]);
     }
 }
 
