@@ -73,7 +73,7 @@ pub(super) fn lowered(
         }
         lowering.node(node, name).map_err(at_node)?;
     }
-    lowering.finished(end, &inputs, (model, length), origin)
+    lowering.finished(end, &inputs, model, origin)
 }
 
 /// The version of the standard operators.
@@ -366,7 +366,7 @@ impl<'a> Lowering<'a> {
         mut self,
         output: &str,
         inputs: &Inputs,
-        (model, length): (&ModelProto, usize),
+        model: &ModelProto,
         origin: &str,
     ) -> Result<Lowered, ModelError> {
         let refused = |reason: Reason| malformed("ONNX", origin, reason);
@@ -399,7 +399,6 @@ impl<'a> Lowering<'a> {
         }
         let kept = pruned(std::mem::take(&mut self.built), last);
         let graph = self.graph(kept, inputs, outputs)?;
-        self.check_expansion(&graph, length).map_err(refused)?;
         let mut tensors = Vec::new();
         let mut places = BTreeMap::new();
         for spec in graph.parameters() {

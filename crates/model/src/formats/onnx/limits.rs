@@ -4,10 +4,12 @@
 //! two bytes of a file and hundreds in memory. Names for one tensor, and maps over values, cost a few bytes
 //! of a file and as much memory as the tensor or the value each.
 
-use super::lower::{Built, Lowering, Parameter, Source};
+use safetensors::Dtype;
+
+use super::lower::{Built, Lowering};
 use super::patch::Field;
 use super::values::{Data, Reason, Value};
-use crate::{Graph, Op};
+use crate::Op;
 
 /// Bytes that the parameters of a file may have together, as a multiple of the file's size with the files
 /// beside it.
@@ -111,12 +113,6 @@ impl Built {
     }
 }
 
-impl Parameter {
-    fn count(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
 impl Lowering<'_> {
     /// Takes what a node's results hold, and the nodes that were made for them, from what may be held.
     pub(super) fn charge_results(&mut self, results: &[Value], first: usize) -> Result<(), Reason> {
@@ -126,31 +122,21 @@ impl Lowering<'_> {
         self.charge(of_values.saturating_add(of_nodes))
     }
 
-    /// Checks that the parameters of a graph have no more bytes than the file allows; `length` is that of
-    /// the file.
+    /// Takes the bytes of a parameter from what the parameters may have together.
     ///
     /// # Errors
     /// A sentence that names the first parameter that is too much.
-    pub(super) fn check_expansion(&self, graph: &Graph, length: usize) -> Result<(), Reason> {
-        let file = length.saturating_add(self.store.side().length());
-        let mut left = file.saturating_mul(MAX_EXPANSION);
-        for spec in graph.parameters() {
-            let Some(parameter) = self.parameters.get(&spec.name) else {
-                continue;
-            };
-            let width = match &parameter.source {
-                Source::Stored { tensor, .. } => self.store.tensor(*tensor).dtype.bitsize() / 8,
-                Source::Computed(..) => size_of::<f64>(),
-            };
-            let bytes = parameter.count().saturating_mul(width);
-            left = left.checked_sub(bytes).ok_or_else(|| {
-                format!(
-                    "tensor `{}` of shape {:?} brings the tensors to more than {MAX_EXPANSION} times the file",
-                    spec.name, parameter.shape
-                )
-            })?;
+    pub(super) fn take(&mut self, name: &str, shape: &[usize], dtype: Dtype) -> Result<(), Reason> {
+        let numbers = shape.iter().product::<usize>();
+        let bytes = numbers.saturating_mul(dtype.bitsize() / 8);
+        self.taken = self.taken.saturating_add(bytes);
+        let file = self.length.saturating_add(self.store.side().length());
+        if self.taken <= file.saturating_mul(MAX_EXPANSION) {
+            return Ok(());
         }
-        Ok(())
+        Err(format!(
+            "brings the tensors, with `{name}` of shape {shape:?}, to more than {MAX_EXPANSION} times the file"
+        ))
     }
 }
 

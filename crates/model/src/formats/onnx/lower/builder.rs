@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use safetensors::Dtype;
+
 use super::Lowering;
 use crate::formats::onnx::values::{
     Constant, Data, FILL, Kind, Live, Map, Origins, Reason, Value, broadcast, count,
@@ -348,6 +350,7 @@ impl Lowering<'_> {
         let arranged = constant.mapped(layout)?;
         if let Data::Stored { tensor, order } = &arranged.data {
             let stored = self.store.tensor(*tensor);
+            let dtype = stored.dtype;
             let total = stored.shape.iter().product::<usize>();
             if arranged.count() == total && is_permutation(order.as_deref(), total) {
                 let name = stored.name.clone();
@@ -365,6 +368,7 @@ impl Lowering<'_> {
                             order: order.clone(),
                         };
                         let shape = arranged.shape.clone();
+                        self.take(&name, &shape, dtype)?;
                         self.parameters
                             .insert(name.clone(), Parameter { shape, source });
                         return Ok(name);
@@ -373,6 +377,7 @@ impl Lowering<'_> {
             }
         }
         self.spend(arranged.count())?;
+        self.take(value, &arranged.shape, Dtype::F64)?;
         let numbers = self.store.floats(&arranged)?;
         let mut name = format!("{value} ({})", self.at);
         while self.parameters.contains_key(&name) || self.store.position(&name).is_some() {

@@ -60,6 +60,10 @@ pub(super) struct Lowering<'a> {
     pub(super) budget: usize,
     /// Numbers that may still be copied or held.
     pub(super) work: usize,
+    /// Bytes of the file.
+    pub(super) length: usize,
+    /// Bytes of the parameters so far.
+    pub(super) taken: usize,
     settled: HashMap<builder::Settled, usize>,
     /// Name of the node that is read.
     at: String,
@@ -67,7 +71,7 @@ pub(super) struct Lowering<'a> {
 
 impl<'a> Lowering<'a> {
     pub(super) fn new(store: Store<'a>, opset: i64, length: usize) -> Self {
-        let length = length.saturating_add(store.side().length());
+        let all = length.saturating_add(store.side().length());
         Self {
             store,
             opset,
@@ -79,8 +83,10 @@ impl<'a> Lowering<'a> {
             notes: Vec::new(),
             answer: None,
             tokens: None,
-            budget: MOST_FOLDED.saturating_add(length),
-            work: MOST_WORK.saturating_add(length),
+            budget: MOST_FOLDED.saturating_add(all),
+            work: MOST_WORK.saturating_add(all),
+            length,
+            taken: 0,
             settled: HashMap::new(),
             at: String::new(),
         }
