@@ -366,15 +366,15 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(bytes.as_slice(), Path::new("arbitrary"), 3);
-            let _ = parse(MultiGzDecoder::new(bytes.as_slice()), Path::new("arbitrary"), 1);
+            let _ = parse(bytes.as_slice(), Path::new("arbitrary"), 3, None);
+            let _ = parse(MultiGzDecoder::new(bytes.as_slice()), Path::new("arbitrary"), 1, Some(9));
         }
 
         #[test]
         fn every_cut_of_a_file_is_truncated(cut in 0_usize..28) {
             let mut bytes = header_bytes(Path::new("cut"), &images()).unwrap();
             bytes.extend(images().values);
-            let result = parse(&bytes[..cut], Path::new("cut"), 3);
+            let result = parse(&bytes[..cut], Path::new("cut"), 3, None);
             let truncated = matches!(result, Err(DataError::IdxTruncated { .. }));
             prop_assert!(truncated);
         }
