@@ -14,37 +14,38 @@ pub(crate) const MAX_IN_MEMORY: u64 = 1 << 31;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Bytes that a packed file may become, whatever its size: 16 MiB.
+const MOST_OF_ANY: u64 = 1 << 24;
+
+/// Bytes that each byte of a packed file may become besides. Numbers and texts pack to a fifth or so; the
+/// format reaches a thousand, where it says nothing but how long nothing is.
+const MOST_OF_EACH: u64 = 100;
+
+/// The most bytes that a packed file of `length` bytes may become.
+pub(crate) fn most_unpacked(length: u64) -> u64 {
+    MOST_OF_ANY.saturating_add(length.saturating_mul(MOST_OF_EACH))
+}
+
 /// Opens a plain file and says how many bytes it has. A link is followed; a pipe, a socket or a device
 /// is refused, because reading one may never end.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), DataError> {
-    // Asked before it is opened: opening a pipe waits for its other end.
-    let metadata = std::fs::metadata(path).map_err(|source| io_error(path, source))?;
-    if !metadata.is_file() {
-        return Err(DataError::Set(SetError::NotAFile {
-            path: path.to_owned(),
-            got: if metadata.is_dir() {
-                "a folder"
-            } else {
-                "a pipe, a socket or a device"
-            },
-        }));
-    }
-    let file = File::open(path).map_err(|source| io_error(path, source))?;
-    Ok((file, metadata.len()))
+    Ok(disk::open(path)?)
 }
 
 /// The whole of a plain file of at most `limit` bytes.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
-    let (file, length) = open(path)?;
-    if length > limit {
-        return Err(too_large(path, limit, length));
-    }
-    let mut bytes = Vec::new();
-    // The file may grow between the two calls.
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|source| io_error(path, source))?;
-    Ok(bytes)
+    Ok(disk::read(path, limit)?)
+}
+
+/// Bytes of a plain file.
+pub(crate) fn length(path: &Path) -> Result<u64, DataError> {
+    Ok(open(path)?.1)
+}
+
+/// Whether there is anything of a name, be it what it is: what is no plain file is refused when it is
+/// read.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Like [`read`], unpacked when the file is gzip, whatever its name.
@@ -53,13 +54,14 @@ pub(crate) fn read_unpacked(path: &Path, limit: u64) -> Result<Vec<u8>, DataErro
         return read(path, limit);
     }
     let (file, length) = open(path)?;
+    let most = limit.min(most_unpacked(length));
     let mut bytes = Vec::new();
     let unpacked = MultiGzDecoder::new(BufReader::new(file))
-        .take(limit + 1)
+        .take(most + 1)
         .read_to_end(&mut bytes)
         .map_err(|source| io_error(path, source))?;
-    if unpacked as u64 > limit {
-        return Err(too_large(path, limit, length.max(limit + 1)));
+    if unpacked as u64 > most {
+        return Err(expanded(path, length, most));
     }
     Ok(bytes)
 }
@@ -95,14 +97,6 @@ pub(crate) fn name(path: &Path) -> String {
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
-/// Whether `relative` names something below the folder it is joined to: no root, no `..`.
-pub(crate) fn stays_inside(relative: &Path) -> bool {
-    use std::path::Component;
-    let mut parts = relative.components().peekable();
-    parts.peek().is_some()
-        && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
-}
-
 pub(crate) fn io_error(path: &Path, source: std::io::Error) -> DataError {
     DataError::Io {
         path: path.to_owned(),
@@ -110,10 +104,11 @@ pub(crate) fn io_error(path: &Path, source: std::io::Error) -> DataError {
     }
 }
 
-fn too_large(path: &Path, limit: u64, got: u64) -> DataError {
-    DataError::Set(SetError::FileTooLarge {
+/// The refusal of a packed file of `length` bytes that becomes more than `most`.
+pub(crate) fn expanded(path: &Path, length: u64, most: u64) -> DataError {
+    DataError::Set(SetError::Expanded {
         path: path.to_owned(),
-        limit,
-        got,
+        length,
+        most,
     })
 }

@@ -56,6 +56,7 @@ pub(crate) fn open(path: &Path) -> Result<Array, DataError> {
         return Err(refuse("dimensions of an IDX file", "one or more", got));
     }
     let (shape, size) = dimensions(&mut from, path, magic[3], element.size())?;
+    expect_packed(path, packed.then_some(length), size)?;
     let store = if packed {
         Store::Memory(exactly(&mut from, path, size)?)
     } else {
@@ -107,28 +108,45 @@ pub struct Idx {
 /// [`DataError::Io`] for files that cannot be read and damaged gzip streams, and the `Idx*` errors for
 /// a wrong magic number, element type or rank, and for data that is truncated, too long or too large.
 pub fn read(path: &Path, rank: u8) -> Result<Idx, DataError> {
-    let io_error = |source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = BufReader::new(File::open(path).map_err(io_error)?);
-    let compressed = file.fill_buf().map_err(io_error)?.starts_with(&GZIP_MAGIC);
+    let (file, length) = file::open(path)?;
+    let mut file = BufReader::new(file);
+    let compressed = file
+        .fill_buf()
+        .map_err(|source| file::io_error(path, source))?
+        .starts_with(&GZIP_MAGIC);
     if compressed {
-        parse(MultiGzDecoder::new(file), path, rank)
+        parse(MultiGzDecoder::new(file), path, rank, Some(length))
     } else {
-        parse(file, path, rank)
+        parse(file, path, rank, None)
     }
 }
 
-fn parse(mut from: impl Read, path: &Path, rank: u8) -> Result<Idx, DataError> {
+/// `packed` are the bytes of a packed file.
+fn parse(
+    mut from: impl Read,
+    path: &Path,
+    rank: u8,
+    packed: Option<u64>,
+) -> Result<Idx, DataError> {
     let magic = read_header(&mut from, path, 4)?;
     expect_byte(path, "first magic byte", 0, magic[0])?;
     expect_byte(path, "second magic byte", 0, magic[1])?;
     expect_byte(path, "element type", UNSIGNED_BYTE, magic[2])?;
     expect_byte(path, "number of dimensions", rank, magic[3])?;
     let (shape, size) = dimensions(&mut from, path, rank, 1)?;
+    expect_packed(path, packed, size)?;
     let values = exactly(&mut from, path, size)?;
     Ok(Idx { shape, values })
+}
+
+/// Refuses `size` bytes that so few packed ones cannot be.
+fn expect_packed(path: &Path, packed: Option<u64>, size: usize) -> Result<(), DataError> {
+    match packed {
+        Some(length) if size as u64 > file::most_unpacked(length) => {
+            Err(file::expanded(path, length, file::most_unpacked(length)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn expect_byte(path: &Path, what: &'static str, expected: u8, got: u8) -> Result<(), DataError> {
@@ -348,15 +366,15 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = parse(bytes.as_slice(), Path::new("arbitrary"), 3);
-            let _ = parse(MultiGzDecoder::new(bytes.as_slice()), Path::new("arbitrary"), 1);
+            let _ = parse(bytes.as_slice(), Path::new("arbitrary"), 3, None);
+            let _ = parse(MultiGzDecoder::new(bytes.as_slice()), Path::new("arbitrary"), 1, Some(9));
         }
 
         #[test]
         fn every_cut_of_a_file_is_truncated(cut in 0_usize..28) {
             let mut bytes = header_bytes(Path::new("cut"), &images()).unwrap();
             bytes.extend(images().values);
-            let result = parse(&bytes[..cut], Path::new("cut"), 3);
+            let result = parse(&bytes[..cut], Path::new("cut"), 3, None);
             let truncated = matches!(result, Err(DataError::IdxTruncated { .. }));
             prop_assert!(truncated);
         }

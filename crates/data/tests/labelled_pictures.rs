@@ -412,17 +412,22 @@ fn all_sets_of_a_command_share_one_reading_of_folder_names() {
 
 #[cfg(unix)]
 #[test]
-fn links_are_followed_to_plain_files_and_pipes_are_refused() {
+fn links_are_followed_to_plain_files_of_the_folder_and_pipes_are_refused() {
     use std::os::unix::fs::symlink;
     let folder = Folder::new();
-    let real = picture(&folder, "elsewhere/a.png", 9);
+    let real = picture(&folder, "set/.kept/a.png", 9);
     picture(&folder, "set/0/z.png", 1);
     symlink(&real, folder.path("set/0/a.png")).unwrap();
     // Back to where it lies: never entered.
     symlink(folder.path("set"), folder.path("set/0/loop")).unwrap();
     let set = read(&SIX, 1, &folder.path("set")).unwrap();
     assert_eq!((set.dataset.len(), level(&set, 0)), (2, 9));
-    assert!(set.passed_over.lines()[0].starts_with("1 links to folders inside class folders"));
+    let lines = set.passed_over.lines();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("1 links to folders inside class folders"))
+    );
     // A device that never ends, and one that never begins.
     symlink("/dev/zero", folder.path("set/0/b.png")).unwrap();
     let made = std::process::Command::new("mkfifo")
@@ -431,11 +436,11 @@ fn links_are_followed_to_plain_files_and_pipes_are_refused() {
     assert!(made.unwrap().success());
     let error = message(&SIX, 1, &folder.path("set"), &Options::default());
     assert!(error.contains("2 of 4 examples"), "{error}");
-    assert_eq!(
-        error.matches("expected a plain file, got a pipe").count(),
-        2,
+    assert!(
+        error.contains("expected a plain file, got a pipe"),
         "{error}"
     );
+    assert!(error.contains("leads to /dev/zero"), "{error}");
     let fifo = folder.path("set/0/c.png");
     let error = message(&SIX, 1, &fifo, &Options::default());
     assert!(error.contains("expected a plain file"), "{error}");

@@ -15,6 +15,9 @@ pub enum ModelError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A path names no plain file, one that is too large, or one that a folder may not name.
+    #[error(transparent)]
+    File(disk::DiskError),
     /// The bytes are no file of their format.
     #[error("`{origin}` is not a valid {format} file: {reason}")]
     Malformed {
@@ -123,6 +126,19 @@ pub enum ModelError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<disk::DiskError> for ModelError {
+    fn from(error: disk::DiskError) -> Self {
+        match error {
+            disk::DiskError::Io { path, source } => Self::Io {
+                action: "read",
+                path,
+                source,
+            },
+            other => Self::File(other),
+        }
+    }
 }
 
 impl ModelError {

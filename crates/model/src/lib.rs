@@ -51,6 +51,7 @@ mod model;
 mod notes;
 pub mod ops;
 mod output;
+mod sizes;
 
 pub use answer::{AnswerRule, MOST_LABELS};
 pub use architectures::{distilbert, mlp, mobilevit, squeezenet};
@@ -66,6 +67,7 @@ pub use ops::{
     Rearrange, Scaling,
 };
 pub use output::{Output, is_same_file};
+pub use sizes::{MOST_NUMBERS, TooLarge};
 
 /// The element type of a stored tensor.
 pub use safetensors::Dtype;

@@ -109,7 +109,7 @@ impl Network {
     /// [`NetworkError::Shape`] when `x` does not fit the network.
     pub fn forward(&self, x: Value) -> Result<Value, NetworkError> {
         let output = self.graph().output();
-        let mut values = self.evaluate_free(BTreeMap::from([(0, x)]), 1..output + 1, [output])?;
+        let mut values = self.evaluate_free(self.started(x)?, 1..output + 1, [output])?;
         take(&mut values, output)
     }
 
@@ -124,7 +124,7 @@ impl Network {
             let input = self.graph().nodes()[layer.node].sources[0];
             [input, layer.node]
         });
-        let start = BTreeMap::from([(0, x)]);
+        let start = self.started(x)?;
         let mut values = self.evaluate_free(start, 1..output + 1, seen.chain([output]))?;
         let traces = self
             .layers()
@@ -145,7 +145,7 @@ impl Network {
     /// # Errors
     /// As [`Network::forward`].
     pub fn run_until(&self, layer: &Layer, x: Value) -> Result<Cut, NetworkError> {
-        self.cut_at(layer, BTreeMap::from([(0, x)]), 1)
+        self.cut_at(layer, self.started(x)?, 1)
     }
 
     /// Runs on from a cut up to, and not including, a later layer.
@@ -158,6 +158,24 @@ impl Network {
             return Err(NetworkError::shape(&layer.name, expected, &[layer.node]));
         }
         self.cut_at(layer, cut.live, cut.node)
+    }
+
+    /// The value of the input node, once the extents of all values behind it are known to be ones that can
+    /// be computed: the backend multiplies them unchecked.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] for inputs of which some value would be too large.
+    pub(crate) fn started(&self, x: Value) -> Result<BTreeMap<NodeId, Value>, NetworkError> {
+        let shape = x.shape();
+        let check = self.graph().check_sizes(shape.get(1..).unwrap_or_default());
+        check.map_err(|model::TooLarge { node, shape: value }| {
+            let expected = format!(
+                "inputs for which no value of an example has more than {} numbers (`{node}` would have {value:?})",
+                model::MOST_NUMBERS
+            );
+            NetworkError::shape("network input", expected, &shape)
+        })?;
+        Ok(BTreeMap::from([(0, x)]))
     }
 
     /// The cut at a layer, from values of which the nodes from `first` on can be evaluated.

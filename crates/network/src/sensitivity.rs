@@ -43,7 +43,7 @@ impl Network {
         check_selector(&selector, &x)?;
         let layers: BTreeSet<NodeId> = self.layers().iter().map(|layer| layer.node).collect();
         let output = self.graph().output();
-        let start = BTreeMap::from([(0, x)]);
+        let start = self.started(x)?;
         let parts = self.in_parts(TAPE, start, Mode::Free, |rows, start, mode| {
             let mut leaves = Leaves::default();
             let (nodes, keep) = (1..output + 1, Keep::from([output]));
@@ -118,7 +118,7 @@ impl Network {
             let expected = format!("at most {output}");
             return Err(NetworkError::shape("node", expected, &[node]));
         }
-        let start = BTreeMap::from([(0, x)]);
+        let start = self.started(x)?;
         let parts = self.in_parts(TAPE, start, Mode::Free, |rows, start, mode| {
             let mut leaves = Leaves::default();
             let mut visit = |id, value| match id == node {

@@ -99,7 +99,7 @@ impl Network {
             .collect();
         let network = self.with_leaves(&leaves);
         let output = self.graph().output();
-        let start = BTreeMap::from([(0, x)]);
+        let start = self.started(x)?;
         let (nodes, keep) = (1..output + 1, Keep::from([output]));
         let values =
             network.evaluate_nodes(start, nodes, Mode::Free, &keep, |_, value| Ok(value))?;

@@ -162,3 +162,24 @@ fn an_unknown_layer_lists_the_known_ones() {
         .to_string();
     assert!(error.contains('7') && error.contains("0, 2"), "{error}");
 }
+
+#[test]
+fn inputs_whose_values_would_be_too_large_are_refused_before_one_is_computed() {
+    let file = "../model/tests/reference/formats/squeezenet_narrow.safetensors";
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let device = DeviceChoice::Flex.open().unwrap();
+    let network = Network::open(&file, &device, Precision::F32).unwrap();
+    // No examples: the extents alone are looked at.
+    for side in [1 << 13, 1 << 20, 1 << 31] {
+        let x = Value::from_f32(&[], &[0, 3, side, side], &device, Precision::F32).unwrap();
+        let refusals = [
+            network.forward(x.clone()).map(|_| ()),
+            network.activations(x.clone()).map(|_| ()),
+            network.run_until(&network.layers()[0], x).map(|_| ()),
+        ];
+        for refusal in refusals {
+            let refusal = refusal.unwrap_err().to_string();
+            assert!(refusal.contains("no value of an example"), "{refusal}");
+        }
+    }
+}

@@ -5,7 +5,8 @@ use toml::Table;
 use super::{Finding, TextFile};
 
 /// The workspace's packages; each depends on earlier ones only.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
+    "disk",
     "model",
     "network",
     "data",

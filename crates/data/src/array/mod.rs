@@ -110,15 +110,22 @@ pub(crate) enum Value {
     Text(String),
 }
 
+/// The product of extents, or the largest number: an array without elements may have any others.
+pub(crate) fn product(extents: &[usize]) -> usize {
+    let all = extents.iter();
+    all.fold(1, |product: usize, &extent| product.saturating_mul(extent))
+}
+
 impl Array {
     /// Number of rows.
     pub(crate) fn rows(&self) -> usize {
         self.shape.first().copied().unwrap_or(0)
     }
 
-    /// Elements of a row.
+    /// Elements of a row; none of an array of other extents where one of them is zero, and the largest
+    /// number where they cannot be counted.
     pub(crate) fn row_len(&self) -> usize {
-        self.shape.iter().skip(1).product()
+        product(self.shape.get(1..).unwrap_or_default())
     }
 
     /// The number of bytes of all elements; none when it does not fit in memory's addresses.

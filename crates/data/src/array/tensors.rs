@@ -132,6 +132,10 @@ impl Named {
                 let got = format!("{} in `{name}`", entry.size);
                 Err(wrong(&self.path, "a packed array", expected, got))
             }
+            _ if entry.size > file::most_unpacked(entry.packed) => {
+                let most = file::most_unpacked(entry.packed);
+                Err(file::expanded(&self.path, entry.packed, most))
+            }
             _ => {
                 let bytes = entry.read(&self.path, file::MAX_IN_MEMORY)?;
                 npy::in_memory(&self.path, name, header, bytes)

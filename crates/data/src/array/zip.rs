@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     method: u16,
     checksum: u32,
-    packed: u64,
+    pub(crate) packed: u64,
     /// Bytes when unpacked, as the directory says.
     pub(crate) size: u64,
     header: u64,

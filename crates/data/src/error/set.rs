@@ -19,6 +19,32 @@ pub enum SetError {
         /// What is there.
         got: &'static str,
     },
+    /// A path leads out of the folder that names it.
+    #[error(transparent)]
+    LeadsOut(disk::DiskError),
+    /// A packed file becomes much more than it is.
+    #[error(
+        "{}: {length} packed bytes: expected at most {most} when they are unpacked, got more",
+        path.display()
+    )]
+    Expanded {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the file.
+        length: u64,
+        /// The most that so many may become.
+        most: u64,
+    },
+    /// A set has more examples than are read.
+    #[error("{}: expected at most {most} examples, got {got} or more", path.display())]
+    TooMany {
+        /// The file or folder.
+        path: PathBuf,
+        /// The most examples.
+        most: usize,
+        /// Examples that there are at least.
+        got: usize,
+    },
     /// A file has more bytes than its reader takes.
     #[error("{}: expected at most {limit} bytes, got {got} or more", path.display())]
     FileTooLarge {
@@ -107,6 +133,20 @@ pub enum SetError {
         /// What would do.
         expected: &'static str,
     },
+}
+
+impl From<disk::DiskError> for DataError {
+    fn from(error: disk::DiskError) -> Self {
+        use disk::DiskError;
+        match error {
+            DiskError::Io { path, source } => Self::Io { path, source },
+            DiskError::NotAFile { path, got } => Self::Set(SetError::NotAFile { path, got }),
+            DiskError::TooLarge { path, limit, got } => {
+                Self::Set(SetError::FileTooLarge { path, limit, got })
+            }
+            other => Self::Set(SetError::LeadsOut(other)),
+        }
+    }
 }
 
 /// One line for each cause, and how many there are besides.

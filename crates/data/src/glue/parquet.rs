@@ -1,6 +1,5 @@
 //! Parquet files of the hub's `nyu-mll/glue`: flat columns of text and numbers.
 
-use std::fs::File;
 use std::path::Path;
 
 use ::parquet::basic::Type;
@@ -25,10 +24,7 @@ pub(super) fn read(path: &Path, task: Task) -> Result<Rows, DataError> {
 }
 
 fn read_groups(path: &Path, task: Task) -> Result<Rows, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let (file, _) = crate::file::open(path)?;
     let damaged = |source: ParquetError| DataError::Parquet {
         path: path.to_owned(),
         source,
@@ -70,7 +66,8 @@ struct Wrong {
 impl Columns {
     fn find(path: &Path, task: Task, schema: &SchemaDescriptor) -> Result<Self, DataError> {
         let info = task.info();
-        let find = |name, types: &[Type]| Ok((column(path, schema, name, types)?, name));
+        let find =
+            |name, types: &[Type]| Ok::<_, DataError>((column(path, schema, name, types)?, name));
         let targets = if info.classes.is_empty() {
             [Type::FLOAT, Type::DOUBLE]
         } else {

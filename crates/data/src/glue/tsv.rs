@@ -8,19 +8,16 @@
 use std::path::Path;
 
 use super::{Column, Row, Rows, Split, Task};
-use crate::DataError;
 use crate::error::shorten;
 use crate::text::Target;
+use crate::{DataError, file};
 
 /// Columns of a CoLA file without a header, by position.
 const COLA: [&str; 4] = ["source", "label", "mark", "sentence"];
 
 /// The rows of a file; the outer error concerns the whole file.
 pub(super) fn read(path: &Path, task: Task, split: Split) -> Result<Rows, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = file::read(path, file::MAX_IN_MEMORY)?;
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let mut lines = text
         .strip_suffix(b"\n")

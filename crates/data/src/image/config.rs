@@ -7,9 +7,9 @@
 //!
 //! What is not understood is refused, never guessed.
 
-use std::fs;
 use std::path::Path;
 
+use disk::{MOST_SETTINGS, Place};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -49,11 +49,9 @@ pub fn read_transformers(path: &Path) -> Result<Preprocessing, DataError> {
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, DataError> {
-    let text = fs::read_to_string(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_str(&text).map_err(|source| DataError::Json {
+    // Nobody names the file: it is found beside the weights.
+    let place = Place::of_folder(path.parent().unwrap_or(Path::new("")))?;
+    serde_json::from_slice(&place.read(path, MOST_SETTINGS)?).map_err(|source| DataError::Json {
         path: path.to_owned(),
         source,
     })
@@ -323,7 +321,7 @@ mod tests {
     ) -> Result<Preprocessing, DataError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
-        fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
         reader(&path)
     }
 

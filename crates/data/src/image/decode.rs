@@ -27,8 +27,8 @@ use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use super::jpeg::{self, JpegError};
 use crate::{DataError, file};
 
-/// The most bytes of a picture file: 2^29, which holds [`MAX_PIXELS`] of four 16-bit samples.
-pub const MAX_ENCODED: u64 = 1 << 29;
+/// The most bytes of a picture file: 2^27, two for every pixel that a picture may have.
+pub const MAX_ENCODED: u64 = 1 << 27;
 
 /// The most pixels of a picture, before and after it is resized: 2^26, a square of 8192 x 8192.
 pub const MAX_PIXELS: u64 = 1 << 26;

@@ -5,16 +5,17 @@
 //! root/labels.csv, root/<folder>/<picture>    columns `file`, `class_index` and, if any, `wnid`
 //! ```
 //!
-//! A link to a picture is followed; the paths in a table stay below their folder.
+//! Links and the paths in a table stay below the folder.
 
 use std::path::{Path, PathBuf};
 
+use disk::Place;
 use serde::Deserialize;
 
 use super::listing::{ClassFolders, sorted_entries};
 use super::source::{Encoded, ImageSource, check_indices};
 use super::{decode, imagenet};
-use crate::labelled::PassedOver;
+use crate::labelled::{MAX_EXAMPLES, PassedOver, expect_few};
 use crate::{DataError, file};
 
 /// The table of a labelled folder.
@@ -28,6 +29,8 @@ pub struct ImageFolder {
     class_names: Vec<String>,
     classes: usize,
     files: Vec<PathBuf>,
+    /// Where the files may be.
+    place: Place,
     labels: Vec<usize>,
     passed_over: PassedOver,
 }
@@ -51,9 +54,10 @@ impl ImageFolder {
     /// Those of [`ImageFolder::open_classes`] and [`ImageFolder::open_table`].
     pub fn open(root: &Path, name: &str) -> Result<Self, DataError> {
         let table = root.join(TABLE);
-        if !table.exists() {
+        if !file::is_there(&table) {
             return Self::open_classes(root, name);
         }
+        Place::of_folder(root)?.find(&table)?;
         let rows = read_table(&table)?;
         let ilsvrc = |row: &Row| {
             let class = row.wnid.as_deref().and_then(imagenet::class_of);
@@ -86,6 +90,7 @@ impl ImageFolder {
             class_names: vec![],
             classes: found.classes.len(),
             files: vec![],
+            place: Place::of_folder(root)?,
             labels: vec![],
             passed_over: found.passed_over,
         };
@@ -139,7 +144,7 @@ impl ImageFolder {
                 got: entry.class_index.clone(),
             })
         };
-        if let Some(row) = rows.iter().position(|row| !file::stays_inside(&row.file)) {
+        if let Some(row) = rows.iter().position(|row| !disk::stays_inside(&row.file)) {
             return Err(DataError::TableCell {
                 path: table.to_owned(),
                 unit: "row",
@@ -154,6 +159,7 @@ impl ImageFolder {
             class_names: vec![],
             classes,
             passed_over: PassedOver::default(),
+            place: Place::of_folder(images)?,
             labels: rows
                 .iter()
                 .enumerate()
@@ -232,7 +238,7 @@ impl ImageSource for ImageFolder {
             let path = &self.files[index];
             Ok(Encoded {
                 name: path.display().to_string(),
-                bytes: file::read(path, decode::MAX_ENCODED)?,
+                bytes: self.place.read(path, decode::MAX_ENCODED)?,
             })
         };
         indices.iter().map(read).collect()
@@ -244,11 +250,14 @@ fn read_table(table: &Path) -> Result<Vec<Row>, DataError> {
         path: table.to_owned(),
         source,
     };
-    let mut reader = csv::Reader::from_path(table).map_err(csv_error)?;
+    let text = file::read(table, file::MAX_IN_MEMORY)?;
+    let mut reader = csv::Reader::from_reader(&text[..]);
     let rows: Vec<Row> = reader
         .deserialize()
+        .take(MAX_EXAMPLES + 1)
         .collect::<Result<_, _>>()
         .map_err(csv_error)?;
+    expect_few(table, rows.len())?;
     if rows.is_empty() {
         return Err(DataError::NoImages {
             path: table.to_owned(),
@@ -261,7 +270,7 @@ fn read_table(table: &Path) -> Result<Vec<Row>, DataError> {
 /// The folder that the files of a table are in.
 fn images_of(root: &Path, rows: &[Row]) -> Result<PathBuf, DataError> {
     let has_first = |folder: &PathBuf| {
-        let first = rows.first().filter(|row| file::stays_inside(&row.file));
+        let first = rows.first().filter(|row| disk::stays_inside(&row.file));
         first.is_some_and(|row| folder.join(&row.file).exists())
     };
     let beside = root.to_owned();

@@ -2,9 +2,12 @@
 //!
 //! A file is a picture when its name ends like one or its first bytes are those of one. Hidden files and
 //! folders, files that are no pictures, and links to folders below a class folder are passed over and
-//! counted.
+//! counted; so are links that lead out of the root, unless their names say that they are pictures: those
+//! are refused when they are read.
 
 use std::path::{Path, PathBuf};
+
+use disk::Place;
 
 use super::decode;
 use crate::labelled::PassedOver;
@@ -32,6 +35,8 @@ pub(crate) struct ClassFolders {
     pub(crate) passed_over: PassedOver,
     /// A file that is no picture and is read all the same.
     table: Option<PathBuf>,
+    /// Where files may be.
+    place: Option<Place>,
 }
 
 impl ClassFolders {
@@ -40,14 +45,17 @@ impl ClassFolders {
     /// # Errors
     /// [`DataError::Io`] for a folder that cannot be read.
     pub(crate) fn find(root: &Path) -> Result<Self, DataError> {
-        let mut found = Self::default();
+        let mut found = Self {
+            place: Some(Place::of_folder(root)?),
+            ..Self::default()
+        };
         for path in entries(root, &mut found.passed_over)? {
             if path.is_dir() {
                 let mut pictures = vec![];
                 found.look_into(&path, 0, &mut pictures)?;
                 pictures.sort();
                 found.classes.push((file::name(&path), pictures));
-            } else if is_picture(&path, &mut found.passed_over) {
+            } else if found.is_picture(&path) {
                 found.beside.push(path);
             }
         }
@@ -73,7 +81,7 @@ impl ClassFolders {
     ) -> Result<(), DataError> {
         for path in entries(folder, &mut self.passed_over)? {
             if !path.is_dir() {
-                if self.table.as_ref() != Some(&path) && is_picture(&path, &mut self.passed_over) {
+                if self.table.as_ref() != Some(&path) && self.is_picture(&path) {
                     self.deeper += usize::from(depth > 0);
                     pictures.push(path);
                 }
@@ -91,6 +99,27 @@ impl ClassFolders {
         }
         Ok(())
     }
+
+    /// Whether a file is a picture; one that is none is passed over.
+    fn is_picture(&mut self, path: &Path) -> bool {
+        let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
+        if ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
+            return true;
+        }
+        let name = || path.display().to_string();
+        let leads_out = |place: &Place| path.is_symlink() && place.find(path).is_err();
+        if self.place.as_ref().is_some_and(leads_out) {
+            let reason = "links that lead nowhere or out of the folder";
+            self.passed_over.add(reason, name);
+            return false;
+        }
+        let start = file::start_as_stored(path, START).unwrap_or_default();
+        let picture = decode::is_picture(&start);
+        if !picture {
+            self.passed_over.add("files that are no pictures", name);
+        }
+        picture
+    }
 }
 
 /// The pictures of a folder and of those below it, in the order of their names; `table`, which labels
@@ -101,6 +130,7 @@ impl ClassFolders {
 pub(crate) fn all(root: &Path, table: &Path) -> Result<(Vec<PathBuf>, PassedOver), DataError> {
     let mut found = ClassFolders {
         table: Some(table.to_owned()),
+        place: Some(Place::of_folder(root)?),
         ..ClassFolders::default()
     };
     let mut pictures = vec![];
@@ -130,18 +160,4 @@ fn entries(folder: &Path, passed_over: &mut PassedOver) -> Result<Vec<PathBuf>, 
         !hidden
     });
     Ok(paths)
-}
-
-/// Whether a file is a picture; one that is none is passed over.
-fn is_picture(path: &Path, passed_over: &mut PassedOver) -> bool {
-    let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-    if ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known)) {
-        return true;
-    }
-    let start = file::start_as_stored(path, START).unwrap_or_default();
-    let picture = decode::is_picture(&start);
-    if !picture {
-        passed_over.add("files that are no pictures", || path.display().to_string());
-    }
-    picture
 }

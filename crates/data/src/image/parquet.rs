@@ -253,6 +253,9 @@ pub(crate) fn read_pictures(
         .get_row_iter(Some(projection))
         .map_err(parquet_error(path))?;
     let mut pictures = vec![];
+    let length = file::length(path)?;
+    let most = file::most_unpacked(length);
+    let mut left = most;
     let mut wanted = wanted.iter().peekable();
     for (index, row) in rows.enumerate() {
         if wanted.peek().is_none() {
@@ -265,7 +268,13 @@ pub(crate) fn read_pictures(
                 name: format!("{} row {number}", path.display()),
                 bytes,
             };
-            pictures.push((slot, picture(path, column, number, &row).map(encoded)));
+            let bytes = picture(path, column, number, &row);
+            // A dictionary holds a picture once, however many rows have it.
+            let taken = bytes.as_ref().map_or(0, Vec::len) as u64;
+            left = left
+                .checked_sub(taken)
+                .ok_or_else(|| file::expanded(path, length, most))?;
+            pictures.push((slot, bytes.map(encoded)));
         }
     }
     Ok(pictures)

@@ -22,6 +22,13 @@ pub use super::resize::Filter;
 /// Channels of an input.
 pub const CHANNELS: usize = 3;
 
+/// The longest side that a picture is resized or cropped to: 2048. Networks for pictures are made for a few
+/// hundred pixels.
+pub const MAX_SIDE: usize = 2048;
+
+/// The most pixels of a resized picture, 2^24: one of [`MAX_SIDE`] that is four times as long as high.
+const MAX_RESIZED: usize = 1 << 24;
+
 /// How pictures become the inputs of one checkpoint.
 ///
 /// [`super::presets`] has those of known checkpoints, [`super::config`] reads those that a checkpoint
@@ -137,8 +144,8 @@ impl Preprocessing {
                 got,
             })
         };
-        const SIZE: &str = "sizes from 1 to 8192";
-        let sizes = 1..=8192;
+        const SIZE: &str = "sizes from 1 to 2048";
+        let sizes = 1..=MAX_SIDE;
         if let Some(resize) = self.resize {
             let (height, width) = match resize {
                 Resize::ShortSide(side) => (side, side),
@@ -191,28 +198,32 @@ impl Preprocessing {
     ///
     /// # Errors
     /// Those of [`Preprocessing::validate`]; [`DataError::ImageSize`] when the picture is so long that
-    /// its resized version has more than [`super::decode::MAX_PIXELS`] pixels.
+    /// its resized version has more than 2^24 pixels.
     pub fn pixels(&self, picture: &Bitmap) -> Result<([usize; 3], Vec<f32>), DataError> {
-        let channel = |c: usize| picture.rgb().iter().skip(c).step_by(CHANNELS);
-        let planes = Planes {
-            channels: CHANNELS,
-            height: picture.height(),
-            width: picture.width(),
-            values: (0..CHANNELS)
-                .flat_map(channel)
-                .map(|&level| f32::from(level))
-                .collect(),
-        };
-        let scaled = match self.arithmetic {
-            Arithmetic::Bytes => planes,
-            Arithmetic::Float => unit(planes),
-        };
-        let cropped = self.crop(&self.resize(&scaled)?);
-        let cropped = match self.arithmetic {
-            Arithmetic::Bytes => unit(cropped),
-            Arithmetic::Float => cropped,
-        };
-        Ok(([CHANNELS, cropped.height, cropped.width], cropped.values))
+        // One channel at a time: as numbers a picture takes four times its bytes.
+        let mut values = Vec::new();
+        let mut shape = [CHANNELS, 0, 0];
+        for channel in 0..CHANNELS {
+            let levels = picture.rgb().iter().skip(channel).step_by(CHANNELS);
+            let plane = Planes {
+                channels: 1,
+                height: picture.height(),
+                width: picture.width(),
+                values: levels.map(|&level| f32::from(level)).collect(),
+            };
+            let scaled = match self.arithmetic {
+                Arithmetic::Bytes => plane,
+                Arithmetic::Float => unit(plane),
+            };
+            let cropped = self.crop(self.resize(scaled)?);
+            let cropped = match self.arithmetic {
+                Arithmetic::Bytes => unit(cropped),
+                Arithmetic::Float => cropped,
+            };
+            shape = [CHANNELS, cropped.height, cropped.width];
+            values.extend(cropped.values);
+        }
+        Ok((shape, values))
     }
 
     /// RGB pixels in [0, 1] to inputs, in place: `[3, rows, columns]` values, of one picture.
@@ -267,7 +278,7 @@ impl Preprocessing {
                     let level = |value: &mut f32| *value = (*value * 255.0).round_ties_even();
                     planes.values.iter_mut().for_each(level);
                 }
-                let mut planes = self.crop(&self.resize(&planes)?);
+                let mut planes = self.crop(self.resize(planes)?);
                 if self.arithmetic == Arithmetic::Bytes {
                     planes = unit(planes);
                 }
@@ -315,10 +326,10 @@ impl Preprocessing {
         Ok(inputs)
     }
 
-    fn resize(&self, planes: &Planes) -> Result<Planes, DataError> {
+    fn resize(&self, planes: Planes) -> Result<Planes, DataError> {
         self.validate()?;
         let (height, width) = match self.resize {
-            None => return Ok(planes.clone()),
+            None => return Ok(planes),
             Some(Resize::Exact { height, width }) => (height, width),
             Some(Resize::ShortSide(side)) => {
                 let long = |short: usize, long: usize| {
@@ -332,6 +343,14 @@ impl Preprocessing {
                 }
             }
         };
+        if height.saturating_mul(width) > MAX_RESIZED {
+            return Err(DataError::ImageSize {
+                name: "resized picture".to_owned(),
+                height: height as u64,
+                width: width as u64,
+                limit: MAX_RESIZED as u64,
+            });
+        }
         check_size("resized picture", height as u64, width as u64)?;
         let how = Resampling {
             filter: self.filter,
@@ -341,14 +360,14 @@ impl Preprocessing {
         Ok(planes.resize(height, width, how))
     }
 
-    fn crop(&self, planes: &Planes) -> Planes {
+    fn crop(&self, planes: Planes) -> Planes {
         let Some(Crop {
             height,
             width,
             rounding,
         }) = self.crop
         else {
-            return planes.clone();
+            return planes;
         };
         let top = rounding.start(planes.height, height);
         let left = rounding.start(planes.width, width);

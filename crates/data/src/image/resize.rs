@@ -11,6 +11,8 @@
 //! the height shrinks much more than the width, which moves some of the bytes by a level; what keeps
 //! the aspect ratio is not concerned.)
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// The kernel of a resize.
@@ -86,23 +88,22 @@ pub(crate) struct Planes {
 impl Planes {
     /// Resized to `height x width`.
     pub(crate) fn resize(&self, height: usize, width: usize, how: Resampling) -> Self {
-        let mut values = self.values.clone();
+        let mut values = Cow::Borrowed(&self.values[..]);
         if width != self.width {
             let taps = taps(self.width, width, how);
-            values = across(&values, self.width, &taps, how);
+            values = Cow::Owned(across(&values, self.width, &taps, how));
         }
         if height != self.height {
             let taps = taps(self.height, height, how);
             let planes = values.chunks_exact((self.height * width).max(1));
-            values = planes
-                .flat_map(|plane| down(plane, width, &taps, how))
-                .collect();
+            let resized = planes.flat_map(|plane| down(plane, width, &taps, how));
+            values = Cow::Owned(resized.collect());
         }
         Self {
             channels: self.channels,
             height,
             width,
-            values,
+            values: values.into_owned(),
         }
     }
 }

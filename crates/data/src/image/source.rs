@@ -7,7 +7,7 @@ use super::preprocess::Preprocessing;
 use crate::{DataError, Dataset, ExampleId};
 
 /// The number of pictures that [`load`] holds in encoded form at a time.
-const LOAD_BATCH: usize = 64;
+const LOAD_BATCH: usize = 16;
 
 /// A labelled collection of encoded pictures.
 ///
@@ -145,18 +145,18 @@ pub struct Batches<'a> {
 impl Batches<'_> {
     fn batch(&self, indices: &[usize]) -> Result<Dataset, DataError> {
         check_indices(indices, self.source.len())?;
-        let pictures = self
-            .source
-            .encoded(indices)?
-            .par_iter()
-            .map(|encoded| {
-                let bitmap = decode::decode(&encoded.bytes, &encoded.name)?;
-                match self.stage {
-                    Stage::Pixels => self.preprocessing.pixels(&bitmap),
-                    Stage::Inputs => self.preprocessing.apply(&bitmap),
-                }
-            })
-            .collect::<Result<Vec<_>, DataError>>()?;
+        let prepared = |encoded: &Encoded| {
+            let bitmap = decode::decode(&encoded.bytes, &encoded.name)?;
+            match self.stage {
+                Stage::Pixels => self.preprocessing.pixels(&bitmap),
+                Stage::Inputs => self.preprocessing.apply(&bitmap),
+            }
+        };
+        let mut pictures = Vec::with_capacity(indices.len());
+        for group in groups(self.source.encoded(indices)?) {
+            let group = group.par_iter().map(prepared);
+            pictures.extend(group.collect::<Result<Vec<_>, DataError>>()?);
+        }
         let shape = pictures.first().map_or([3, 0, 0], |picture| picture.0);
         if let Some(part) = pictures.iter().position(|picture| picture.0 != shape) {
             let (expected, got) = (shape.to_vec(), pictures[part].0.to_vec());
@@ -187,6 +187,26 @@ impl Iterator for Batches<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.rest.next().map(|indices| self.batch(indices))
     }
+}
+
+/// Neighbours of each other with not more pixels together than one picture may have, as their headers
+/// say: so many are decoded at a time.
+fn groups(pictures: Vec<Encoded>) -> Vec<Vec<Encoded>> {
+    let mut groups: Vec<Vec<Encoded>> = vec![];
+    let mut pixels = u64::MAX;
+    for picture in pictures {
+        let size = decode::size(&picture.bytes);
+        let own = size.map_or(0, |(height, width)| height as u64 * width as u64);
+        pixels = pixels.saturating_add(own);
+        match groups.last_mut() {
+            Some(group) if pixels <= decode::MAX_PIXELS => group.push(picture),
+            _ => {
+                pixels = own;
+                groups.push(vec![picture]);
+            }
+        }
+    }
+    groups
 }
 
 /// Checks that indices name pictures, and that identities can count them.

@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use super::open::{Inputs, Most, Opened, Source, Unreadable};
-use super::{Columns, Intake, Options, Unlabelled, beside, no_texts};
+use super::{Columns, Intake, Options, Unlabelled, beside, expect_few, no_texts};
 use crate::array::tensors::Named;
-use crate::array::{Array, Element};
+use crate::array::{Array, Element, product};
 use crate::error::wrong;
 use crate::image::preprocess::{Crop, Preprocessing, Resize};
 use crate::{DataError, Dataset, ExampleId, idx as idx_file};
@@ -52,7 +52,7 @@ fn alone(
     let path = inputs.path.clone();
     let found = match &options.labels {
         Some(labels) => Some(labels.clone()),
-        None => beside::find(&path),
+        None => beside::find(&path)?,
     };
     match found {
         Some(file) => {
@@ -212,6 +212,7 @@ fn opened(
     labels: beside::Labels,
     mut notes: Vec<String>,
 ) -> Result<Opened, DataError> {
+    expect_few(&inputs.path, inputs.rows())?;
     let layout = match Layout::of(intake, &inputs) {
         Ok(layout) => layout,
         Err(refusal) => {
@@ -222,6 +223,7 @@ fn opened(
             }
             inputs = merged(inputs, leading.len())?;
             notes.push(format!("the dimensions {leading:?} are counted through"));
+            expect_few(&inputs.path, inputs.rows())?;
             Layout::of(intake, &inputs).map_err(|_| refusal)?
         }
     };
@@ -248,7 +250,7 @@ fn merged(mut array: Array, leading: usize) -> Result<Array, DataError> {
         array.fortran = false;
     }
     let (first, rest) = array.shape.split_at(leading);
-    array.shape = [&[first.iter().product()], rest].concat();
+    array.shape = [&[product(first)], rest].concat();
     Ok(array)
 }
 

@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use disk::Place;
+
 use super::columns::{LABEL_NAMES, position, usual};
 use super::format::Format;
 use super::open::Unreadable;
 use super::raw::{RawLabel, RawLabels};
 use super::rows::Rows;
-use super::{Columns, arrays};
+use super::{Columns, arrays, expect_few};
 use crate::DataError;
 use crate::array::tensors::Named;
-use crate::array::{Array, Element, Value, npy};
+use crate::array::{Array, Element, Value, npy, product};
 use crate::error::{shorten, wrong};
 use crate::file;
 use crate::idx;
@@ -65,16 +67,24 @@ pub(super) fn candidates(inputs: &Path) -> Vec<String> {
 }
 
 /// The first candidate that is there.
-pub(super) fn find(inputs: &Path) -> Option<PathBuf> {
+///
+/// # Errors
+/// [`SetError::LeadsOut`](crate::SetError::LeadsOut) for one that is a link to elsewhere.
+pub(super) fn find(inputs: &Path) -> Result<Option<PathBuf>, DataError> {
     let mut paths = candidates(inputs)
         .into_iter()
         .map(|name| inputs.with_file_name(name));
-    paths.find(|path| path.is_file())
+    let Some(path) = paths.find(|path| path.is_file()) else {
+        return Ok(None);
+    };
+    Place::beside(inputs)?.find(&path)?;
+    Ok(Some(path))
 }
 
-/// The file of labels that is read with a file of inputs where none is named, if there is one.
+/// The file of labels that is read with a file of inputs where none is named, if there is one that is
+/// no link to elsewhere.
 pub fn labels_beside(inputs: &Path) -> Option<PathBuf> {
-    find(inputs)
+    find(inputs).ok().flatten()
 }
 
 /// A name with the word for inputs replaced by the one for labels.
@@ -233,7 +243,7 @@ enum Kind {
 impl Kind {
     fn of(array: &Array, inputs: &Path, count: usize) -> Result<Self, DataError> {
         let shape = &array.shape;
-        let found: usize = shape.first().map_or(0, |_| shape.iter().product());
+        let found: usize = shape.first().map_or(0, |_| product(shape));
         let idx = array.big_endian && array.element == Element::I32;
         let qmnist = idx && shape.get(1..) == Some(&[QMNIST]);
         if found == count && !(qmnist && count == QMNIST) {
@@ -297,6 +307,7 @@ fn lines(path: &Path) -> Result<Labels, DataError> {
     let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     let label = |line: &[u8]| RawLabel::of_text(&String::from_utf8_lossy(line));
+    expect_few(path, text.iter().filter(|&&byte| byte == b'\n').count())?;
     let labels = match text {
         [] => vec![],
         text => text.split(|&byte| byte == b'\n').map(label).collect(),
@@ -309,8 +320,7 @@ fn lines(path: &Path) -> Result<Labels, DataError> {
 
 /// The labels of a column: the chosen one, one with a usual name, or the only one.
 fn column(path: &Path, separator: u8, chosen: Option<&String>) -> Result<Labels, DataError> {
-    let bytes = file::read_unpacked(path, file::MAX_IN_MEMORY)?;
-    let table = Rows::of_table(bytes, separator);
+    let table = Rows::read_table(path, separator)?;
     let cells = |row| table.cells(row).unwrap_or_default();
     let header = if table.is_empty() { vec![] } else { cells(0) };
     let named = match chosen {

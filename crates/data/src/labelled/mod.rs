@@ -73,9 +73,13 @@ pub use self::open::OpenSet;
 pub use self::passed::{PassedOver, Reason};
 pub use self::raw::{Distinct, RawLabel, RawLabels};
 pub use self::set::LabelledSet;
-use crate::error::wrong;
+use crate::error::{SetError, wrong};
 use crate::glue::Task;
 use crate::{DataError, Preprocessing, Tokenizer};
+
+/// The most examples of a set: ten millions. Each costs about two hundred bytes besides its inputs: its
+/// label, its identity, its place in lists.
+pub const MAX_EXAMPLES: usize = 10_000_000;
 
 /// Bytes of inputs that [`Options`] allow at a time, if they say nothing else: 4 GiB.
 pub const MAX_BYTES: u64 = 1 << 32;
@@ -226,6 +230,18 @@ pub fn inputs_and_labels(given: &Path) -> (PathBuf, Option<PathBuf>) {
         Some((inputs, labels)) => (inputs.clone(), Some(labels.clone())),
         None => (given.to_owned(), None),
     }
+}
+
+/// Refuses a set of too many examples, before anything is made for each.
+pub(crate) fn expect_few(path: &Path, got: usize) -> Result<(), DataError> {
+    if got <= MAX_EXAMPLES {
+        return Ok(());
+    }
+    Err(DataError::Set(SetError::TooMany {
+        path: path.to_owned(),
+        most: MAX_EXAMPLES,
+        got,
+    }))
 }
 
 fn no_texts(path: &Path, got: &str) -> DataError {

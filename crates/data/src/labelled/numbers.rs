@@ -8,8 +8,8 @@ use super::open::{Inputs, Most, Opened, Source, Unreadable};
 use super::raw::RawLabel;
 use super::rows::{Broken, Rows};
 use super::{Intake, Options, PassedOver, Unlabelled, beside, no_texts};
+use crate::DataError;
 use crate::error::{shorten, wrong};
-use crate::{DataError, file};
 
 /// Opens a table whose lines have `features` numbers and, if any, a label.
 ///
@@ -31,7 +31,7 @@ pub(super) fn open(
         }
         Intake::Tokens(_) => return Err(no_texts(path, "a table of numbers")),
     };
-    let rows = Rows::of_table(file::read_unpacked(path, file::MAX_IN_MEMORY)?, separator);
+    let rows = Rows::read_table(path, separator)?;
     let table = Table::new(path, rows, features, options)?;
     let mut unreadable = Unreadable::default();
     let mut notes = table.notes();

@@ -8,7 +8,7 @@ use super::classes::ClassTable;
 use super::names::{Names, Naming};
 use super::passed::PassedOver;
 use super::raw::{RawLabel, RawLabels};
-use super::{Intake, LabelledSet, Limit, Options, Unlabelled};
+use super::{Intake, LabelledSet, Limit, Options, Unlabelled, expect_few};
 use crate::dataset::UNLABELLED;
 use crate::error::{SHOWN, SetError, wrong};
 use crate::glue::Task;
@@ -164,6 +164,7 @@ impl<'a> OpenSet<'a> {
         options: &Options,
     ) -> Result<Self, DataError> {
         let available = opened.labels.len();
+        expect_few(path, available)?;
         if u32::try_from(available).is_err() {
             return Err(DataError::IndexOverflow {
                 path: path.to_owned(),

@@ -3,6 +3,7 @@
 //! Opening reads the column of labels alone; a row group's other columns are read when one of its rows
 //! is asked for.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -21,12 +22,12 @@ use super::pictures::{decoded, input_len};
 use super::raw::{RawLabel, RawLabels};
 use super::shards::Shards;
 use super::texts::{self, Roles, Text, tokenized};
-use super::{Columns, Intake, Options, beside};
-use crate::DataError;
-use crate::error::{shorten, wrong};
+use super::{Columns, Intake, Options, beside, expect_few};
+use crate::error::shorten;
 use crate::image::parquet as image_file;
 use crate::image::source::Encoded;
 use crate::parquet_guard::undamaged;
+use crate::{DataError, file};
 
 /// Opens the files of one split.
 pub(super) fn open(
@@ -97,13 +98,11 @@ impl Found {
         let start = self.labels.len();
         self.starts.push((start as u32, file.to_owned()));
         let groups = undamaged(file, || label_groups(file, column))?;
+        let rows = groups.iter().map(Column::rows).sum::<usize>();
+        expect_few(path, start.saturating_add(rows))?;
         for (group, column) in groups.into_iter().enumerate() {
             let first = self.labels.len();
             match column {
-                Column::None(rows) if first + rows > MAX_UNLABELLED => {
-                    let expected = format!("at most {MAX_UNLABELLED} without labels");
-                    return Err(wrong(path, "rows", expected, (first + rows).to_string()));
-                }
                 Column::None(rows) => (0..rows).for_each(|_| self.labels.push(RawLabel::Absent)),
                 Column::Labels(column) => {
                     for label in column {
@@ -232,18 +231,26 @@ enum Column {
     Labels(Vec<Label>),
 }
 
-/// The most rows that are taken at the word of the metadata.
-const MAX_UNLABELLED: usize = 100_000_000;
+impl Column {
+    fn rows(&self) -> usize {
+        match self {
+            Self::None(rows) => *rows,
+            Self::Labels(labels) => labels.len(),
+        }
+    }
+}
 
 /// The labels of each row group.
 fn label_groups(path: &Path, column: Option<&str>) -> Result<Vec<Column>, DataError> {
     let reader = image_file::open(path)?;
     let damaged = image_file::parquet_error(path);
     let mut groups = vec![];
-    let mut number = 0;
+    let (mut number, mut all) = (0, 0_usize);
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(damaged)?;
         let stated = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        all = all.saturating_add(stated);
+        expect_few(path, all)?;
         let Some(column) = column else {
             groups.push(Column::None(stated));
             continue;
@@ -251,10 +258,13 @@ fn label_groups(path: &Path, column: Option<&str>) -> Result<Vec<Column>, DataEr
         let projection = project(&reader, path, &[column])?;
         let rows = group.get_row_iter(Some(projection)).map_err(damaged)?;
         let mut labels = vec![];
+        let mut known = HashSet::new();
         for row in rows {
             let row = row.map_err(damaged)?;
             let field = row.get_column_iter().next().map(|(_, field)| field);
-            let label = field.and_then(label_of);
+            let label = field
+                .and_then(label_of)
+                .map(|label| shared(&mut known, label));
             labels.push(label.ok_or_else(|| DataError::TableCell {
                 path: path.to_owned(),
                 unit: "row",
@@ -268,6 +278,17 @@ fn label_groups(path: &Path, column: Option<&str>) -> Result<Vec<Column>, DataEr
         groups.push(Column::Labels(labels));
     }
     Ok(groups)
+}
+
+/// The same label, with the text of an earlier one: a dictionary holds it once, however many rows have it.
+fn shared(known: &mut HashSet<RawLabel>, label: RawLabel) -> RawLabel {
+    if let Some(same) = known.get(&label) {
+        return same.clone();
+    }
+    if matches!(label, RawLabel::Text(_)) {
+        known.insert(label.clone());
+    }
+    label
 }
 
 fn label_of(field: &Field) -> Option<RawLabel> {
@@ -471,16 +492,24 @@ fn read_texts(
     let projection = project(&reader, path, &columns)?;
     let group = reader.get_row_group(group).map_err(damaged)?;
     let rows = group.get_row_iter(Some(projection)).map_err(damaged)?;
-    let mut texts = vec![];
+    let mut found = vec![];
+    let length = file::length(path)?;
+    let most = file::most_unpacked(length);
+    let mut left = most;
     for row in rows {
         let row = row.map_err(damaged)?;
         let pair = text(&row, first).and_then(|first| {
             let second = second.map(|second| text(&row, second)).transpose()?;
             Ok((first, second))
         });
-        texts.push(pair);
+        // A dictionary holds a text once, however many rows have it.
+        let bytes = pair.as_ref().map_or(0, texts::length) as u64;
+        left = left
+            .checked_sub(bytes)
+            .ok_or_else(|| file::expanded(path, length, most))?;
+        found.push(pair);
     }
-    Ok(texts)
+    Ok(found)
 }
 
 fn text(row: &Row, column: &str) -> Result<String, String> {

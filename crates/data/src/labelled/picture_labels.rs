@@ -14,6 +14,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use disk::Place;
+
 use super::columns::{position, usual};
 use super::raw::{RawLabel, RawLabels};
 use super::rows::{Broken, Rows};
@@ -65,11 +67,11 @@ impl Table {
     pub(super) fn find(root: &Path, options: &Options) -> Result<Option<Self>, DataError> {
         let known = || -> Vec<PathBuf> {
             let paths = KNOWN.iter().map(|name| root.join(name));
-            paths.filter(|path| path.is_file()).collect()
+            paths.filter(|path| file::is_there(path)).collect()
         };
         let table = match &options.labels {
             Some(given) => given.clone(),
-            None if root.join(TABLE).is_file() => root.join(TABLE),
+            None if file::is_there(&root.join(TABLE)) => root.join(TABLE),
             None => match &known()[..] {
                 [] => return Ok(None),
                 [table] if is_flat(root)? => table.clone(),
@@ -86,6 +88,9 @@ impl Table {
                 }
             },
         };
+        if options.labels.is_none() {
+            Place::of_folder(root)?.find(&table)?;
+        }
         let mut found = match table.extension().map(|ending| ending.to_ascii_lowercase()) {
             Some(ending) if ending == "csv" => columns(&table, root, b',', options)?,
             Some(ending) if ending == "tsv" => columns(&table, root, b'\t', options)?,
@@ -121,7 +126,7 @@ fn columns(
     separator: u8,
     options: &Options,
 ) -> Result<Table, DataError> {
-    let rows = Rows::of_table(file::read_unpacked(table, file::MAX_IN_MEMORY)?, separator);
+    let rows = Rows::read_table(table, separator)?;
     let cells = |row: usize| {
         rows.cells(row).map_err(|broken| {
             let column = (broken.column + 1).to_string();
@@ -166,7 +171,7 @@ fn roles(header: &[String], root: &Path, options: &Options) -> Option<(usize, us
     };
     let of_file = find(chosen.input.as_ref(), &FILES);
     let of_class = find(chosen.label.first(), &CLASSES);
-    let is_file = |name: &String| file::stays_inside(Path::new(name)) && root.join(name).is_file();
+    let is_file = |name: &String| disk::stays_inside(Path::new(name)) && root.join(name).is_file();
     match (of_file, of_class) {
         (Some(of_file), Some(of_class)) => Some((1, of_file, of_class)),
         // Two columns without a header.
@@ -177,7 +182,7 @@ fn roles(header: &[String], root: &Path, options: &Options) -> Option<(usize, us
 
 /// A list: `file class` on each line, or a class alone.
 fn list(table: &Path, root: &Path) -> Result<Table, DataError> {
-    let rows = Rows::of_lines(file::read_unpacked(table, file::MAX_IN_MEMORY)?, None);
+    let rows = Rows::read_lines(table)?;
     let text = |row: usize| {
         let cells = rows
             .cells(row)
@@ -300,7 +305,7 @@ impl Found {
             Err(super::numbers::cell(table, line, "file", broken))
         };
         let path = PathBuf::from(name);
-        if !file::stays_inside(&path) {
+        if !disk::stays_inside(&path) {
             return refuse("a path below its folder", shorten(name));
         }
         let known = self.lines.entry(path.clone());

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use disk::Place;
 use rayon::prelude::*;
 
 use super::arrays::picture_len;
@@ -9,16 +10,16 @@ use super::names::Naming;
 use super::open::{Inputs, Most, Opened, Source, Unreadable};
 use super::picture_labels::Table;
 use super::raw::{RawLabel, RawLabels};
-use super::{Intake, Options, PassedOver, Unlabelled, no_texts};
+use super::{Intake, Options, PassedOver, Unlabelled, expect_few, no_texts};
+use crate::DataError;
 use crate::error::wrong;
 use crate::image::decode::{self, Bitmap, MAX_PIXELS};
 use crate::image::listing::{self, ClassFolders};
 use crate::image::source::Encoded;
 use crate::image::{Preprocessing, presets};
-use crate::{DataError, file};
 
 /// Pictures that are held in encoded form at a time.
-const AT_A_TIME: usize = 64;
+const AT_A_TIME: usize = 16;
 
 /// Opens a folder of pictures: with a table of labels, with class folders, or flat.
 pub(super) fn open(intake: &Intake, root: &Path, options: &Options) -> Result<Opened, DataError> {
@@ -34,7 +35,7 @@ pub(super) fn open(intake: &Intake, root: &Path, options: &Options) -> Result<Op
         .iter()
         .any(|(_, pictures)| !pictures.is_empty())
     {
-        return Ok(with_classes(root, found));
+        return with_classes(root, found);
     }
     if found.beside.is_empty() || options.unlabelled != Unlabelled::Keep {
         return Err(DataError::NoImages {
@@ -44,16 +45,17 @@ pub(super) fn open(intake: &Intake, root: &Path, options: &Options) -> Result<Op
         });
     }
     let count = found.beside.len();
-    Ok(opened(
+    opened(
+        root,
         found.beside,
         RawLabels::absent(count),
         found.passed_over,
         vec!["pictures beside each other, without labels".to_owned()],
-    ))
+    )
 }
 
 /// A label for each class folder.
-fn with_classes(root: &Path, found: ClassFolders) -> Opened {
+fn with_classes(root: &Path, found: ClassFolders) -> Result<Opened, DataError> {
     let (mut files, mut labels) = (vec![], RawLabels::default());
     for (class, pictures) in found.classes {
         let class = RawLabel::Text(class.into());
@@ -68,7 +70,7 @@ fn with_classes(root: &Path, found: ClassFolders) -> Opened {
             found.deeper
         ));
     }
-    opened(files, labels, found.passed_over, notes)
+    opened(root, files, labels, found.passed_over, notes)
 }
 
 /// The pictures that a table names.
@@ -81,43 +83,51 @@ fn with_table(root: &Path, table: Table) -> Result<Opened, DataError> {
     }
     passed_over.merge(table.passed_over);
     let notes = table.notes;
-    Ok(opened(table.files, table.labels, passed_over, notes))
+    opened(root, table.files, table.labels, passed_over, notes)
 }
 
 fn opened(
+    root: &Path,
     files: Vec<PathBuf>,
     labels: RawLabels,
     passed_over: PassedOver,
     notes: Vec<String>,
-) -> Opened {
-    Opened {
+) -> Result<Opened, DataError> {
+    expect_few(root, files.len())?;
+    Ok(Opened {
         format: "folder of pictures",
         naming: Naming::Files(files.clone()),
-        source: Box::new(Files(files)),
+        source: Box::new(Files {
+            files,
+            place: Place::of_folder(root)?,
+        }),
         labels,
         passed_over,
         notes,
         unreadable: Unreadable::default(),
         task: None,
-    }
+    })
 }
 
 /// Picture files.
 #[derive(Debug)]
-struct Files(Vec<PathBuf>);
+struct Files {
+    files: Vec<PathBuf>,
+    /// Where they may be.
+    place: Place,
+}
 
 impl Source for Files {
     fn read(&self, positions: &[usize], intake: &Intake, most: Most) -> Result<Inputs, DataError> {
         let encoded = |&row: &usize| {
-            let path = &self.0[row];
+            let path = &self.files[row];
             Ok(Encoded {
                 name: path.display().to_string(),
-                bytes: file::read(path, decode::MAX_ENCODED)?,
+                bytes: self.place.read(path, decode::MAX_ENCODED)?,
             })
         };
         let all = |rows: &[usize]| Ok(rows.par_iter().map(encoded).collect());
-        let path = self.0.first().and_then(|file| file.parent());
-        decoded(path.unwrap_or(Path::new("")), positions, intake, most, all)
+        decoded(self.place.folder(), positions, intake, most, all)
     }
 
     fn input_len(&self, intake: &Intake) -> Option<usize> {

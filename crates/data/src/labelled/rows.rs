@@ -4,7 +4,15 @@
 //! letters. In others quotes protect separators, line ends and doubled quotes (RFC 4180). A byte order
 //! mark is skipped, lines may end in CR LF, and empty lines are counted and left out.
 
+use std::path::Path;
+
 use csv::{ByteRecord, ReaderBuilder, Terminator};
+
+use super::{MAX_EXAMPLES, expect_few};
+use crate::{DataError, file};
+
+/// Rows of the largest set and its header; of more rows one more is looked for.
+const MOST_ROWS: usize = MAX_EXAMPLES + 1;
 
 /// A text file in memory, and where its rows are.
 #[derive(Debug)]
@@ -34,6 +42,30 @@ pub(super) struct Broken {
 }
 
 impl Rows {
+    /// The rows of a file, packed or not, with this byte between their cells.
+    ///
+    /// # Errors
+    /// Those of the file; [`SetError::TooMany`](crate::SetError::TooMany).
+    pub(super) fn read_table(path: &Path, separator: u8) -> Result<Self, DataError> {
+        let bytes = file::read_unpacked(path, file::MAX_IN_MEMORY)?;
+        Self::of_table(bytes, separator).few(path)
+    }
+
+    /// The lines of a file, packed or not.
+    ///
+    /// # Errors
+    /// Those of [`Rows::read_table`].
+    pub(super) fn read_lines(path: &Path) -> Result<Self, DataError> {
+        let bytes = file::read_unpacked(path, file::MAX_IN_MEMORY)?;
+        Self::of_lines(bytes, None).few(path)
+    }
+
+    /// Refuses more rows than a set may have examples, with a header.
+    fn few(self, path: &Path) -> Result<Self, DataError> {
+        expect_few(path, self.len().saturating_sub(1))?;
+        Ok(self)
+    }
+
     /// The rows of a table with this byte between its cells.
     pub(super) fn of_table(bytes: Vec<u8>, separator: u8) -> Self {
         if separator == b'\t' {
@@ -42,7 +74,7 @@ impl Rows {
         let (mut rows, mut empty) = (vec![], vec![]);
         let mut at = byte_order_mark(&bytes);
         let mut line = 1;
-        while at < bytes.len() {
+        while at < bytes.len() && rows.len() <= MOST_ROWS {
             let (length, closed) = record(&bytes[at..], separator);
             let whole = &bytes[at..at + length];
             let end = at + length - line_end(whole);
@@ -73,7 +105,7 @@ impl Rows {
         let (mut rows, mut empty) = (vec![], vec![]);
         let mut start = byte_order_mark(&bytes);
         let mut line = 1;
-        while start < bytes.len() {
+        while start < bytes.len() && rows.len() <= MOST_ROWS {
             let length = bytes[start..].iter().position(|&byte| byte == b'\n');
             let next = length.map_or(bytes.len(), |length| start + length + 1);
             let end = next - line_end(&bytes[start..next]);

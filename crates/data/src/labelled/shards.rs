@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use disk::Place;
+
 use super::PassedOver;
 use crate::error::wrong;
 use crate::{DataError, file};
@@ -50,6 +52,10 @@ pub(super) fn in_folder(folder: &Path) -> Result<Option<Shards>, DataError> {
         return Ok(None);
     }
     one_split(folder, &found)?;
+    let place = Place::of_folder(folder)?;
+    for path in &found {
+        place.find(path)?;
+    }
     for path in others {
         passed_over.add("files beside the shards", || path.display().to_string());
     }

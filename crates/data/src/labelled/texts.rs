@@ -20,13 +20,16 @@ use super::open::{Inputs, Most, Opened, Source, Unreadable};
 use super::raw::{RawLabel, RawLabels};
 use super::rows::{Broken, Rows};
 use super::{Columns, Intake, Options, PassedOver, beside, no_numbers};
-use crate::error::shorten;
+use crate::DataError;
+use crate::error::{shorten, wrong};
 use crate::glue::Task;
 use crate::text::Tokenizer;
-use crate::{DataError, file};
 
 /// Texts that are tokenized at a time.
 const AT_A_TIME: usize = 4096;
+
+/// The most bytes of a sentence or a pair: a network takes a few hundred words.
+const MAX_TEXT: usize = 1 << 20;
 
 /// Keys of objects in JSON that are told apart.
 const MAX_KEYS: usize = 1000;
@@ -51,7 +54,7 @@ const EXPECTED: &str = "sentence or text, or a pair such as sentence1 and senten
 
 /// Opens a table with this byte between its cells.
 pub(super) fn table(path: &Path, separator: u8, options: &Options) -> Result<Opened, DataError> {
-    let rows = Rows::of_table(file::read_unpacked(path, file::MAX_IN_MEMORY)?, separator);
+    let rows = Rows::read_table(path, separator)?;
     let header = match rows.is_empty() {
         true => vec![],
         false => rows
@@ -100,7 +103,7 @@ pub(super) fn table(path: &Path, separator: u8, options: &Options) -> Result<Ope
 
 /// Opens lines of JSON; the keys of all objects are the columns.
 pub(super) fn json_lines(path: &Path, options: &Options) -> Result<Opened, DataError> {
-    let rows = Rows::of_lines(file::read_unpacked(path, file::MAX_IN_MEMORY)?, None);
+    let rows = Rows::read_lines(path)?;
     let mut columns: Vec<String> = vec![];
     // A label may stand in a later line only.
     for object in (0..rows.len()).filter_map(|row| object(rows.bytes(row)).ok()) {
@@ -316,7 +319,7 @@ impl Texts {
 
     fn object(&self, row: usize) -> Result<(Text, RawLabel), DataError> {
         let line = self.rows.line(row);
-        let wrong = |column: &str, expected: &'static str, got: String| {
+        let broken = |column: &str, expected: &'static str, got: String| {
             let broken = Broken {
                 column: 0,
                 expected,
@@ -325,13 +328,13 @@ impl Texts {
             cell(&self.path, line, column, broken)
         };
         let mut object =
-            object(self.rows.bytes(row)).map_err(|got| wrong("1", "an object in JSON", got))?;
+            object(self.rows.bytes(row)).map_err(|got| broken("1", "an object in JSON", got))?;
         let label = match self.roles.labels[..] {
             [] => RawLabel::Absent,
             [at] => {
                 let value = object.get(&self.columns[at]).unwrap_or(&Value::Null);
                 label_of(value).map_err(|expected| {
-                    wrong(&self.columns[at], expected, shorten(&value.to_string()))
+                    broken(&self.columns[at], expected, shorten(&value.to_string()))
                 })?
             }
             _ => {
@@ -342,14 +345,14 @@ impl Texts {
                     .map(|&at| (&self.columns[at][..], plain(object.get(&self.columns[at]))))
                     .collect();
                 several(cells.iter().map(|(column, cell)| (*column, &cell[..])))
-                    .map_err(|(column, got)| wrong(&column, "0 or 1", got))?
+                    .map_err(|(column, got)| broken(&column, "0 or 1", got))?
             }
         };
         let mut text = |at: usize| match object.remove(&self.columns[at]) {
             Some(Value::String(text)) => Ok(text),
             other => {
                 let got = other.map_or("nothing".to_owned(), |value| shorten(&value.to_string()));
-                Err(wrong(&self.columns[at], "a text", got))
+                Err(broken(&self.columns[at], "a text", got))
             }
         };
         let first = text(self.roles.first)?;
@@ -429,19 +432,30 @@ pub(super) fn tokenized(
     };
     let mut unreadable = vec![];
     let mut tokens: Vec<Vec<u32>> = vec![];
+    let mut longest = 0;
     for (block, rows) in positions.chunks(AT_A_TIME).enumerate() {
         let mut good = vec![];
         for (at, text) in texts(rows)?.into_iter().enumerate() {
             match text {
+                Ok(text) if length(&text) > MAX_TEXT => {
+                    let row = rows[at] + 1;
+                    let got = format!("{} in example {row}", length(&text));
+                    let expected = format!("at most {MAX_TEXT}");
+                    let cause = wrong(path, "bytes of a text", expected, got);
+                    unreadable.push((block * AT_A_TIME + at, cause));
+                }
                 Ok(text) => good.push(text),
                 Err(cause) => unreadable.push((block * AT_A_TIME + at, cause)),
             }
         }
+        let before = tokens.len();
         ids(tokenizer, &good, &mut tokens)?;
-        let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
+        longest = tokens[before..]
+            .iter()
+            .map(Vec::len)
+            .fold(longest, usize::max);
         most.check(path, 2 * longest)?;
     }
-    let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
     let length = tokenizer.padded_length(longest);
     let mut values = Vec::with_capacity(2 * length * tokens.len());
     for ids in &tokens {
@@ -456,6 +470,10 @@ pub(super) fn tokenized(
         values,
         unreadable,
     })
+}
+
+pub(super) fn length((first, second): &Text) -> usize {
+    first.len() + second.as_ref().map_or(0, String::len)
 }
 
 /// Appends the ids of each text.

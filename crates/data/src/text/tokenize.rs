@@ -11,6 +11,7 @@
 //! `[CLS] [SEP]`.
 
 mod load;
+mod rules;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,8 @@
 //! Input: `[batch, 2, tokens]`, word numbers and mask ([`crate::ops::embedding`]). Parity:
 //! `tests/parity.rs`.
 
-use crate::architectures::{agree, configured, extents};
+use crate::architectures::configured::Configured;
+use crate::architectures::extents;
 use crate::graph::NodeId;
 use crate::ops::embedding::{Embedding, Key, TOKEN_PLANES};
 use crate::ops::{LayerNorm, Linear, Op};
@@ -29,6 +30,8 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     let [vocabulary, dim] = extents(checkpoint, &format!("{words}.weight"))?;
     let [longest, _] = extents::<2>(checkpoint, &format!("{positions}.weight"))?;
     let depth = depth(checkpoint);
+    let config = Configured(checkpoint);
+    config.one_of("model_type", &["distilbert"])?;
     let first = block_name(0);
     let [hidden, _] = extents::<2>(checkpoint, &format!("{first}.ffn.lin1.weight"))?;
     for (key, value) in [
@@ -38,7 +41,7 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
         ("n_layers", depth),
         ("hidden_dim", hidden),
     ] {
-        agree(checkpoint, key, value)?;
+        config.agree(key, value)?;
     }
     let heads = heads(checkpoint, dim)?;
     let activation = activation(checkpoint)?;
@@ -101,7 +104,7 @@ fn heads(checkpoint: &Checkpoint, dim: usize) -> Result<usize, ModelError> {
         origin: checkpoint.origin().to_owned(),
         reason,
     };
-    match configured(checkpoint, "n_heads")? {
+    match Configured(checkpoint).whole("n_heads")? {
         Some(heads) if dim.is_multiple_of(heads) => Ok(heads),
         Some(heads) => Err(unclear(format!(
             "config `n_heads` is {heads}, which does not divide the width {dim}"
@@ -115,17 +118,9 @@ fn heads(checkpoint: &Checkpoint, dim: usize) -> Result<usize, ModelError> {
 }
 
 fn activation(checkpoint: &Checkpoint) -> Result<Activation, ModelError> {
-    let config = checkpoint
-        .config()
-        .and_then(|config| config.get("activation"));
-    match config.and_then(serde_json::Value::as_str) {
-        Some("gelu") | None => Ok(Activation::Gelu),
+    match Configured(checkpoint).one_of("activation", &["gelu", "relu"])? {
         Some("relu") => Ok(Activation::Relu),
-        Some(other) => Err(ModelError::Unknown {
-            kind: "activation of distilbert",
-            name: other.to_owned(),
-            known: vec!["gelu".to_owned(), "relu".to_owned()],
-        }),
+        _ => Ok(Activation::Gelu),
     }
 }
 

@@ -9,21 +9,19 @@
 //! Input: `[batch, 3, 256, 256]` (other extents work) in [0, 1]; timm's weights read RGB,
 //! transformers' BGR. Parity: `tests/parity.rs`.
 
+mod config;
 mod names;
 
-use crate::architectures::{configured, extents};
+use crate::architectures::extents;
 use crate::graph::NodeId;
 use crate::ops::{BatchNorm, Conv2d, LayerNorm, Linear, Op};
 use crate::{Activation, Checkpoint, Graph, ModelError};
+use config::{Config, Widths};
 use names::{Block, Names};
 
 /// Height and width that the published weights are trained for.
 const SIZE: usize = 256;
-/// Height and width of a patch, in every size of the architecture.
-const PATCH: usize = 2;
-/// Attention heads, in every size of the architecture.
-const HEADS: usize = 4;
-/// ε of the batch norms and of the layer norms.
+/// ε of the batch norms, and of the layer norms where no configuration says another one.
 const EPSILON: f64 = 1e-5;
 
 /// The graph of a checkpoint.
@@ -33,16 +31,17 @@ const EPSILON: f64 = 1e-5;
 /// contradicts the architecture.
 pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
     let names = Names::of(checkpoint);
-    let heads = configured(checkpoint, "num_attention_heads")?.unwrap_or(HEADS);
-    let patch = configured(checkpoint, "patch_size")?.unwrap_or(PATCH);
+    let config = Config::of(checkpoint)?;
     let mut builder = Builder {
         checkpoint,
         names,
         graph: Graph::new(&[3, SIZE, SIZE]),
-        heads,
-        patch,
+        config,
+        widths: Widths::default(),
+        channels: 0,
     };
     let mut last = builder.conv_norm(0, &names.stem(), 2, true)?;
+    builder.widths.ends.push(builder.channels);
     for stage in 0.. {
         let blocks = names.blocks(checkpoint, stage);
         if blocks.is_empty() {
@@ -56,10 +55,13 @@ pub fn graph(checkpoint: &Checkpoint) -> Result<Graph, ModelError> {
                 Block::MobileVit(name) => builder.mobilevit_block(name, last)?,
             };
         }
+        builder.widths.ends.push(builder.channels);
     }
     last = builder.conv_norm(last, &names.final_convolution(), 1, true)?;
+    builder.widths.ends.push(builder.channels);
     last = builder.push("pool", Op::GlobalAveragePool, &[last])?;
     builder.linear(names.head(), last)?;
+    builder.widths.check(checkpoint)?;
     let mut graph = builder.graph;
     let counters = checkpoint
         .names()
@@ -72,8 +74,11 @@ struct Builder<'a> {
     checkpoint: &'a Checkpoint,
     names: Names,
     graph: Graph,
-    heads: usize,
-    patch: usize,
+    config: Config,
+    /// The widths that the tensors have.
+    widths: Widths,
+    /// Channels of the last convolution.
+    channels: usize,
 }
 
 impl Builder<'_> {
@@ -88,6 +93,8 @@ impl Builder<'_> {
         let [expand, filter, reduce] = self.names.inverted_residual(name);
         let [_, inputs, ..] = self.kernel(&expand)?;
         let [outputs, ..] = self.kernel(&reduce)?;
+        let [expanded, ..] = self.kernel(&expand)?;
+        self.widths.expansions.push([inputs, expanded]);
         let y = self.conv_norm(x, &expand, 1, true)?;
         let y = self.conv_norm(y, &filter, stride, true)?;
         let y = self.conv_norm(y, &reduce, 1, false)?;
@@ -100,9 +107,12 @@ impl Builder<'_> {
     /// Local representation, transformer over patches, fusion.
     fn mobilevit_block(&mut self, name: &str, x: NodeId) -> Result<NodeId, ModelError> {
         let parts = self.names.mobilevit_block(name);
-        let patch = self.patch;
+        let patch = self.config.patch;
+        let [_, _, kernel, _] = self.kernel(&parts.local)?;
+        self.widths.kernels.push(kernel);
         let local = self.conv_norm(x, &parts.local, 1, true)?;
         let map = self.convolution(local, &parts.enter, 1)?;
+        self.widths.hidden.push(self.channels);
         let unfold = Op::Unfold { patch };
         let mut tokens = self.push(&format!("{name}.unfold"), unfold, &[map])?;
         for index in 0.. {
@@ -127,6 +137,8 @@ impl Builder<'_> {
         let attended = self.attention(name, normed)?;
         let x = self.push(&format!("{name}.attended"), Op::Add, &[x, attended])?;
         let normed = self.norm(&parts.second_norm, x)?;
+        let [wide, narrow] = extents(self.checkpoint, &format!("{}.weight", parts.widen))?;
+        self.widths.widenings.push([narrow, wide]);
         let hidden = self.linear(&parts.widen, normed)?;
         let silu = Op::Activation(Activation::Silu);
         let hidden = self.push(&format!("{}.silu", parts.widen), silu, &[hidden])?;
@@ -136,7 +148,7 @@ impl Builder<'_> {
 
     /// `softmax(Q Kᵀ / √d) V` per head, then the output projection.
     fn attention(&mut self, name: &str, x: NodeId) -> Result<NodeId, ModelError> {
-        let (heads, parts) = (self.heads, self.names.attention(name));
+        let (heads, parts) = (self.config.heads, self.names.attention(name));
         let [outputs, _] = extents::<2>(self.checkpoint, &format!("{}.weight", parts.output))?;
         if !outputs.is_multiple_of(heads) {
             return Err(ModelError::Architecture {
@@ -146,6 +158,12 @@ impl Builder<'_> {
                 ),
             });
         }
+        let first = match &parts.input {
+            names::Projections::Joint(joint) => joint,
+            names::Projections::Separate([first, ..]) => first,
+        };
+        let bias = self.checkpoint.shape(&format!("{first}.bias")).is_ok();
+        self.widths.biases.push(bias);
         let projected: Vec<NodeId> = match &parts.input {
             names::Projections::Joint(joint) => {
                 let all = self.linear(joint, x)?;
@@ -186,7 +204,7 @@ impl Builder<'_> {
         )?;
         let merge = Op::MergeHeads {
             heads,
-            sequences: Some(self.patch * self.patch),
+            sequences: Some(self.config.patch * self.config.patch),
         };
         let merged = push("merged", merge, &[context])?;
         self.linear(&parts.output, merged)
@@ -233,6 +251,7 @@ impl Builder<'_> {
         let weight = format!("{name}.weight");
         let [outputs, reads, kernel, _] = extents(self.checkpoint, &weight)?;
         let groups = if reads == 1 { outputs } else { 1 };
+        self.channels = outputs;
         let convolution = Conv2d {
             weight,
             bias: None,
@@ -274,7 +293,7 @@ impl Builder<'_> {
             weight,
             bias: format!("{name}.bias"),
             features,
-            epsilon: EPSILON,
+            epsilon: self.config.epsilon,
         };
         self.push(name, Op::LayerNorm(norm), &[source])
     }

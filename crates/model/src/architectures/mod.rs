@@ -1,5 +1,6 @@
 //! Which architecture a checkpoint holds, told from its tensors.
 
+mod configured;
 pub mod distilbert;
 pub mod mlp;
 pub mod mobilevit;
@@ -186,37 +187,6 @@ pub(crate) fn extents<const RANK: usize>(
         _ => Err(unclear(format!(
             "tensor `{name}`: expected {RANK} positive extents, got {shape:?}"
         ))),
-    }
-}
-
-/// A positive integer of the checkpoint's configuration; `None` where there is no such key.
-///
-/// # Errors
-/// [`ModelError::Architecture`] when the key holds something else.
-pub(crate) fn configured(checkpoint: &Checkpoint, key: &str) -> Result<Option<usize>, ModelError> {
-    let Some(value) = checkpoint.config().and_then(|config| config.get(key)) else {
-        return Ok(None);
-    };
-    match value.as_u64() {
-        Some(number) if number > 0 => Ok(Some(number as usize)),
-        _ => Err(ModelError::Architecture {
-            origin: checkpoint.origin().to_owned(),
-            reason: format!("config `{key}`: expected a positive integer, got {value}"),
-        }),
-    }
-}
-
-/// Checks that the configuration, where it has the key, says what the tensors say.
-///
-/// # Errors
-/// [`ModelError::Architecture`] when the two contradict each other.
-pub(crate) fn agree(checkpoint: &Checkpoint, key: &str, tensors: usize) -> Result<(), ModelError> {
-    match configured(checkpoint, key)? {
-        Some(config) if config != tensors => Err(ModelError::Architecture {
-            origin: checkpoint.origin().to_owned(),
-            reason: format!("config `{key}` is {config}, but the tensors say {tensors}"),
-        }),
-        _ => Ok(()),
     }
 }
 

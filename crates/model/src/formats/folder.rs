@@ -1,9 +1,13 @@
 //! The weights of a folder, in one file or in shards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use super::{Opened, StoredTensor, config, malformed, of_pytorch, pytorch, read, read_shard};
+use disk::{Place, is_plain_name};
+
+use super::{
+    Opened, StoredTensor, config, is_there, malformed, of_pytorch, pytorch, read, read_shard,
+};
 use crate::{Checkpoint, ModelError};
 
 /// Names that the hub's conventions give to weights, in order of preference.
@@ -27,13 +31,15 @@ pub(crate) fn open_folder(
     tokens: Option<usize>,
 ) -> Result<Opened, ModelError> {
     let path = weights_of(folder)?;
+    let place = Place::of_folder(folder)?;
+    disk::open(&place.find(&path)?)?;
     if !path.display().to_string().ends_with(INDEX) {
         return read(&path, key, tokens);
     }
-    let checkpoint = Opened::Tensors(read_shards(&path)?);
+    let checkpoint = Opened::Tensors(read_shards(&place, &path)?);
     let config = folder.join("config.json");
-    Ok(if config.is_file() {
-        checkpoint.with_config(config::read(&config)?)
+    Ok(if is_there(&config) {
+        checkpoint.with_config(config::read(&place, &config)?)
     } else {
         checkpoint
     })
@@ -44,7 +50,7 @@ fn weights_of(folder: &Path) -> Result<PathBuf, ModelError> {
     if let Some(path) = NAMES
         .iter()
         .map(|name| folder.join(name))
-        .find(|path| path.is_file())
+        .find(|path| is_there(path))
     {
         return Ok(path);
     }
@@ -86,10 +92,10 @@ fn weights_of(folder: &Path) -> Result<PathBuf, ModelError> {
 }
 
 /// One checkpoint of the shards that an index lists (`weight_map`: tensor to file name).
-fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
+fn read_shards(place: &Place, index: &Path) -> Result<Checkpoint, ModelError> {
     let origin = index.display().to_string();
     let refused = |reason: String| malformed("JSON", &origin, reason);
-    let listed = config::read(index)?;
+    let listed = config::read(place, index)?;
     let listed = listed.get("weight_map").and_then(|map| map.as_object());
     let listed =
         listed.ok_or_else(|| refused("expected an object under `weight_map`".to_owned()))?;
@@ -105,7 +111,7 @@ fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
     let mut notes = Vec::new();
     let mut is_pickled = false;
     for (file, names) in shards {
-        let (shard, pickled) = read_shard(&index.with_file_name(file))?;
+        let (shard, pickled) = read_shard(place, &index.with_file_name(file))?;
         is_pickled |= pickled;
         notes.extend_from_slice(shard.notes());
         let held: BTreeSet<&str> = shard.names().collect();
@@ -139,13 +145,4 @@ fn read_shards(index: &Path) -> Result<Checkpoint, ModelError> {
     };
     // Shards keep no order of all tensors.
     of_pytorch(contents, Vec::new(), &origin)
-}
-
-/// Whether a file name leads nowhere but into the folder itself.
-fn is_plain_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    )
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ::safetensors::Dtype;
+use disk::Place;
 
 pub(crate) use folder::open_folder;
 pub(crate) use numbers::{decode, decode_f32, encode, not_finite};
@@ -98,11 +99,6 @@ fn read_opened(
     of_bytes(bytes, path, key).map(Opened::Tensors)
 }
 
-/// The tensors of a file without its configuration.
-fn read_file(path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
-    of_bytes(read_bytes(path)?, path, key)
-}
-
 /// The tensors in the bytes of the file at `path`.
 fn of_bytes(bytes: Vec<u8>, path: &Path, key: Option<&str>) -> Result<Checkpoint, ModelError> {
     let origin = path.display().to_string();
@@ -159,10 +155,10 @@ fn unknown(bytes: Vec<u8>, origin: &str) -> ModelError {
 }
 
 /// A shard, with the names that its index lists, and whether it is PyTorch's.
-fn read_shard(path: &Path) -> Result<(Checkpoint, bool), ModelError> {
-    let bytes = read_bytes(path)?;
+fn read_shard(place: &Place, path: &Path) -> Result<(Checkpoint, bool), ModelError> {
+    let bytes = place.read(path, MOST_WEIGHTS)?;
     if Format::of(&bytes) != Some(Format::PyTorch) {
-        return Ok((read_file(path, None)?, false));
+        return Ok((of_bytes(bytes, path, None)?, false));
     }
     let origin = path.display().to_string();
     let contents = pytorch::read(&bytes, &origin, None)?;
@@ -207,12 +203,17 @@ fn of_pytorch(
     Ok(converted(tensors, BTreeMap::new(), origin)?.with_source(source))
 }
 
+/// The most bytes of a file of weights: 64 GiB, which holds 16 thousand million numbers of 32 bits.
+const MOST_WEIGHTS: u64 = 1 << 36;
+
 fn read_bytes(path: &Path) -> Result<Vec<u8>, ModelError> {
-    std::fs::read(path).map_err(|source| ModelError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })
+    Ok(disk::read(path, MOST_WEIGHTS)?)
+}
+
+/// Whether there is anything of a name, be it what it is: what is no plain file is refused when it is
+/// read.
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// A checkpoint of tensors that were read from another format: widest elements first, so that

@@ -112,7 +112,7 @@ impl Model {
 
 /// Whether a file holds these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
-    std::fs::read(path).is_ok_and(|held| held == bytes)
+    disk::read(path, bytes.len() as u64).is_ok_and(|held| held == bytes)
 }
 
 /// Writes a file; whether there was none before.

@@ -33,18 +33,23 @@ impl Conv2d {
         self.inputs / self.groups * self.kernel[0] * self.kernel[1]
     }
 
-    /// Height and width of the pixels that a window spans: `dilation · (kernel - 1) + 1`.
+    /// Height and width of the pixels that a window spans: `dilation · (kernel - 1) + 1`, or the largest
+    /// number where that is larger.
     pub fn span(&self) -> [usize; 2] {
-        [0, 1].map(|axis| self.dilation[axis] * (self.kernel[axis] - 1) + 1)
+        [0, 1].map(|axis| {
+            let steps = self.kernel[axis].saturating_sub(1);
+            self.dilation[axis].saturating_mul(steps).saturating_add(1)
+        })
     }
 
     /// Height and width of the output for images of the given height and width; `None` for images
-    /// that are smaller than a window.
+    /// that are smaller than a window, or larger than can be counted.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let span = self.span();
         let extent = |axis: usize| {
-            let padded = input[axis] + 2 * self.padding[axis];
-            Some(padded.checked_sub(span[axis])? / self.stride[axis] + 1)
+            let border = self.padding[axis].checked_mul(2)?;
+            let room = input[axis].checked_add(border)?.checked_sub(span[axis])?;
+            room.checked_div(self.stride[axis])?.checked_add(1)
         };
         Some([extent(0)?, extent(1)?])
     }

@@ -28,8 +28,10 @@ impl AveragePool {
     /// Height and width of the output for images of the given height and width; `None` for
     /// images smaller than a window.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
-        let extent =
-            |axis: usize| Some(input[axis].checked_sub(self.kernel[axis])? / self.stride[axis] + 1);
+        let extent = |axis: usize| {
+            let room = input[axis].checked_sub(self.kernel[axis])?;
+            room.checked_div(self.stride[axis])?.checked_add(1)
+        };
         Some([extent(0)?, extent(1)?])
     }
 }
@@ -51,14 +53,16 @@ impl MaxPool {
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let extent = |axis: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
-            let padded = input[axis] + before + self.after[axis];
+            let inside = input[axis].checked_add(before)?;
+            let padded = inside.checked_add(self.after[axis])?;
             let room = padded.checked_sub(self.kernel[axis])?;
-            if !self.ceil {
-                return Some(room / stride + 1);
+            let whole = room.checked_div(stride)?.checked_add(1)?;
+            if !self.ceil || room.is_multiple_of(stride) {
+                return Some(whole);
             }
-            let windows = room.div_ceil(stride) + 1;
+            let windows = whole.checked_add(1)?;
             // A window that would start behind the image holds nothing and does not count.
-            let inside = (windows - 1) * stride < input[axis] + before;
+            let inside = whole.checked_mul(stride)? < inside;
             Some(if inside { windows } else { windows - 1 })
         };
         Some([extent(0)?, extent(1)?])

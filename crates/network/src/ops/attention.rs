@@ -69,7 +69,7 @@ pub(crate) fn merge_heads(
     sequences: Option<usize>,
     at: &str,
 ) -> Result<Value, NetworkError> {
-    let count = heads * sequences.unwrap_or(1);
+    let count = heads.saturating_mul(sequences.unwrap_or(1));
     match (x, sequences) {
         (Value::R4(x), None) if x.dims()[1] == count => {
             let [b, _, t, d] = x.dims();

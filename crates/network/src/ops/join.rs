@@ -27,10 +27,11 @@ pub(crate) fn concat(sources: Vec<Value>, at: &str) -> Result<Value, NetworkErro
 pub(crate) fn slice(x: Value, start: usize, len: usize, at: &str) -> Result<Value, NetworkError> {
     let shape = x.shape();
     let axis = shape.len() - 1;
-    if start + len > shape[axis] {
+    let end = start.saturating_add(len);
+    if end > shape[axis] {
         return Err(NetworkError::shape(
             at,
-            format!("at least {} features", start + len),
+            format!("at least {end} features"),
             &shape,
         ));
     }

@@ -3,14 +3,18 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use disk::{MOST_SETTINGS, Place};
 use serde_json::{Value, json};
 use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::NormalizerWrapper;
 use tokenizers::{NormalizedString, Normalizer, PostProcessor};
 
-use super::{Tokenizer, encode, invalid};
-use crate::DataError;
+use super::{Tokenizer, encode, invalid, rules};
 use crate::error::shorten;
+use crate::{DataError, file};
+
+/// The most bytes of a vocabulary: 64 MiB, which holds millions of words.
+const MOST_VOCABULARY: u64 = 1 << 26;
 
 /// Token ids below this are exact in 32-bit floats, which is how a network takes them.
 const ID_LIMIT: u32 = 1 << 24;
@@ -64,11 +68,14 @@ impl Tokenizer {
             invalid(&config.path, "positions", expected, "neither")
         })?;
 
+        let place = Place::of_folder(folder)?;
         let file = folder.join("tokenizer.json");
-        let tokenizer = if file.exists() {
+        let tokenizer = if file::is_there(&file) {
+            place.find(&file)?;
             Self::from_json(&file, positions)?
         } else {
             let vocabulary = folder.join("vocab.txt");
+            place.find(&vocabulary)?;
             let stated = tokenizer_config.flag("do_lower_case")?.is_some();
             if !stated && has_upper_case(&String::from_utf8_lossy(&read(&vocabulary)?)) {
                 let expected = "true or false in tokenizer_config.json, since the vocabulary has words with \
@@ -91,7 +98,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`DataError::Io`], [`DataError::TokenizerFile`]; [`DataError::Tokenizer`] for another model than
-    /// WordPiece, a missing `[CLS]`, `[SEP]`, `[UNK]` or `[PAD]`, another layout than
+    /// WordPiece, for steps that WordPiece has no use for, such as replacements and regular expressions, for
+    /// words of more than 100 letters, a missing `[CLS]`, `[SEP]`, `[UNK]` or `[PAD]`, another layout than
     /// `[CLS] first [SEP] second [SEP]`, a token id of 2^24 or more, and fewer than 5 positions.
     pub fn from_json(path: &Path, positions: usize) -> Result<Self, DataError> {
         Self::from_bytes(path, &read(path)?, positions)
@@ -157,8 +165,8 @@ impl Tokenizer {
     }
 
     fn from_bytes(path: &Path, bytes: &[u8], positions: usize) -> Result<Self, DataError> {
-        expect_word_piece(path, bytes)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|source| {
+        let bytes = rules::checked(path, bytes)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|source| {
             DataError::TokenizerFile {
                 path: path.to_owned(),
                 source,
@@ -221,21 +229,6 @@ fn has_upper_case(vocabulary: &str) -> bool {
         .any(|word| word.chars().any(char::is_uppercase))
 }
 
-/// Refuses another model before the parser does, whose message would list every kind it knows.
-fn expect_word_piece(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let file: Value = serde_json::from_slice(bytes).map_err(|source| DataError::TokenizerFile {
-        path: path.to_owned(),
-        source: source.into(),
-    })?;
-    match file.pointer("/model/type") {
-        // Files of the first versions name no type.
-        None if file.pointer("/model/vocab").is_some() => Ok(()),
-        Some(Value::String(kind)) if kind == "WordPiece" => Ok(()),
-        Some(Value::String(kind)) => Err(invalid(path, "model", "WordPiece", &shorten(kind))),
-        _ => Err(invalid(path, "model", "WordPiece", "none")),
-    }
-}
-
 /// Checks that empty sentences become `expected`: what is added to the tokens of any others.
 fn expect_layout(
     path: &Path,
@@ -270,11 +263,12 @@ struct Settings {
 
 impl Settings {
     fn read(path: PathBuf) -> Result<Self, DataError> {
-        if !path.exists() {
+        if !file::is_there(&path) {
             let values = Value::Null;
             return Ok(Self { path, values });
         }
-        match serde_json::from_slice(&read(&path)?) {
+        let place = Place::of_folder(path.parent().unwrap_or(Path::new("")))?;
+        match serde_json::from_slice(&place.read(&path, MOST_SETTINGS)?) {
             Ok(values) => Ok(Self { path, values }),
             Err(source) => Err(DataError::TokenizerFile {
                 path,
@@ -330,8 +324,5 @@ impl Settings {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    })
+    file::read(path, MOST_VOCABULARY)
 }

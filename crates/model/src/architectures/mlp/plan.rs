@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::configured::Configured;
 use super::order::{Matrix, chains, order};
 use super::steps::{Forward, Step, bias_of, from_json, linears, to_json, weight_of};
 use super::{INPUT, OUTPUT, companions};
@@ -452,7 +453,7 @@ fn configured(checkpoint: &Checkpoint) -> Result<Option<(Activation, &'static st
     let Some(key) = CONFIGURED.into_iter().find(|key| config.get(key).is_some()) else {
         return Ok(None);
     };
-    let held = config.get(key).and_then(serde_json::Value::as_str);
+    let held = Configured(checkpoint).text(key)?;
     let name = held.unwrap_or_default().to_ascii_lowercase();
     // Other libraries' names of the same functions.
     let name = match name.as_str() {
@@ -463,15 +464,10 @@ fn configured(checkpoint: &Checkpoint) -> Result<Option<(Activation, &'static st
     };
     let activation = match name.parse()? {
         Activation::LeakyRelu { slope } => {
-            let stated = config.get(SLOPE).and_then(serde_json::Value::as_f64);
-            let slope = stated.unwrap_or(slope);
-            if !(0.0..=1.0).contains(&slope) {
-                return Err(ModelError::Architecture {
-                    origin: checkpoint.origin().to_owned(),
-                    reason: format!("config `{SLOPE}`: expected a number from 0 to 1, got {slope}"),
-                });
+            let stated = Configured(checkpoint).share(SLOPE)?;
+            Activation::LeakyRelu {
+                slope: stated.unwrap_or(slope),
             }
-            Activation::LeakyRelu { slope }
         }
         other => other,
     };

@@ -31,9 +31,10 @@ pub(super) struct Lowered {
     pub(super) places: BTreeMap<String, OnnxPlace>,
 }
 
-/// Reads the messages of a file.
+/// Reads the messages of a file of `length` bytes.
 pub(super) fn lowered(
     model: &ModelProto,
+    length: usize,
     side: SideFiles,
     origin: &str,
     tokens: Option<usize>,
@@ -52,7 +53,7 @@ pub(super) fn lowered(
         )));
     }
     let store = Store::new(graph, side).map_err(refused)?;
-    let mut lowering = Lowering::new(store, opset);
+    let mut lowering = Lowering::new(store, opset, length);
     let inputs = lowering.inputs(graph, tokens).map_err(refused)?;
     let (nodes, output) = lowering.plan(graph, &inputs).map_err(refused)?;
     let names = node_names(&graph.node);
@@ -324,7 +325,7 @@ impl<'a> Lowering<'a> {
         }
         for message in &graph.initializer {
             if let Some(position) = self.store.position(&message.name) {
-                let constant = self.store.constant(position)?;
+                let constant = self.stored_constant(position)?;
                 self.values.insert(&message.name, constant.into());
             }
         }

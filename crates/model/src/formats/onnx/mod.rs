@@ -2,6 +2,7 @@
 //! which only the elements of edited tensors differ ([`patch`]).
 
 mod entry;
+mod limits;
 mod lower;
 mod order;
 mod patch;
@@ -94,9 +95,10 @@ pub(crate) fn read(
     if fields(&bytes).is_none() {
         return Err(malformed("ONNX", origin, "a field reaches beyond the end"));
     }
+    limits::check_parts(&bytes).map_err(|reason| malformed("ONNX", origin, reason))?;
     let model = ModelProto::decode(bytes.as_slice())
         .map_err(|error| malformed("ONNX", origin, error.to_string()))?;
-    let read = entry::lowered(&model, side, origin, tokens)?;
+    let read = entry::lowered(&model, bytes.len(), side, origin, tokens)?;
     let file = OnnxFile {
         bytes,
         side: read.side,
@@ -121,10 +123,6 @@ pub(super) fn read_at(
     path: &Path,
     tokens: Option<usize>,
 ) -> Result<Read, ModelError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let side = SideFiles::of_folder(folder);
+    let side = SideFiles::beside(path)?;
     read(bytes, side, &path.display().to_string(), tokens)
 }

@@ -88,6 +88,15 @@ impl<'a> Field<'a> {
         Some((field, &rest[size..]))
     }
 
+    /// Whether the content is a message, a text or packed numbers.
+    pub(super) fn is_delimited(&self) -> bool {
+        self.wire == DELIMITED
+    }
+
+    pub(super) fn content(&self) -> &'a [u8] {
+        self.value
+    }
+
     /// Writes the field with another content.
     fn put(&self, value: &[u8], to: &mut Vec<u8>) {
         to.extend_from_slice(self.key);

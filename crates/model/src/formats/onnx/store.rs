@@ -2,39 +2,45 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use disk::{DiskError, Place};
 use safetensors::Dtype;
 
 use super::proto::{GraphProto, TensorProto};
 use super::tensor::{self, dtype};
 use super::values::{Constant, Data, Kind, Reason};
-use crate::formats::decode;
+use crate::formats::{MOST_WEIGHTS, decode};
 
 /// The files beside a model: in its folder, or in memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SideFiles {
-    folder: Option<PathBuf>,
+    place: Option<Place>,
     files: BTreeMap<String, Arc<Vec<u8>>>,
 }
 
 impl SideFiles {
-    /// The files of a folder, read when a tensor names them.
-    pub(crate) fn of_folder(folder: &Path) -> Self {
-        Self {
-            folder: Some(folder.to_owned()),
+    /// The files beside a model, read when a tensor names them.
+    pub(crate) fn beside(model: &Path) -> Result<Self, DiskError> {
+        Ok(Self {
+            place: Some(Place::beside(model)?),
             files: BTreeMap::new(),
-        }
+        })
     }
 
     /// These files and no others.
     pub(crate) fn in_memory(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
         let files = files.into_iter();
         Self {
-            folder: None,
+            place: None,
             files: files.map(|(name, bytes)| (name, Arc::new(bytes))).collect(),
         }
+    }
+
+    /// Bytes of the files that were read.
+    pub(super) fn length(&self) -> usize {
+        self.files.values().map(|file| file.len()).sum()
     }
 
     /// The files that were read.
@@ -46,18 +52,15 @@ impl SideFiles {
         if self.files.contains_key(location) {
             return Ok(());
         }
-        let mut parts = Path::new(location).components();
-        if !matches!(
-            (parts.next(), parts.next()),
-            (Some(Component::Normal(_)), None)
-        ) {
+        if !disk::is_plain_name(location) {
             return Err(format!(
                 "lies in `{location}`, expected a file beside the model"
             ));
         }
-        let folder = self.folder.as_ref();
-        let folder = folder.ok_or_else(|| format!("lies in `{location}`, which is not given"))?;
-        let bytes = std::fs::read(folder.join(location))
+        let place = self.place.as_ref();
+        let place = place.ok_or_else(|| format!("lies in `{location}`, which is not given"))?;
+        let bytes = place
+            .read(&place.folder().join(location), MOST_WEIGHTS)
             .map_err(|error| format!("lies in `{location}`, which cannot be read: {error}"))?;
         self.files.insert(location.to_owned(), Arc::new(bytes));
         Ok(())
@@ -73,6 +76,16 @@ pub(super) struct Stored<'a> {
     /// Extents.
     pub(super) shape: Vec<usize>,
     message: &'a TensorProto,
+}
+
+impl Stored<'_> {
+    /// Whether the elements are floats.
+    pub(super) fn is_float(&self) -> bool {
+        matches!(
+            self.dtype,
+            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64
+        )
+    }
 }
 
 /// All stored tensors.
@@ -166,11 +179,7 @@ impl<'a> Store<'a> {
     /// The constant that a stored tensor is; integers are read at once, floats when they are needed.
     pub(super) fn constant(&self, position: usize) -> Result<Constant, Reason> {
         let stored = &self.tensors[position];
-        let float = matches!(
-            stored.dtype,
-            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64
-        );
-        if float {
+        if stored.is_float() {
             return Ok(Constant {
                 shape: stored.shape.clone(),
                 data: Data::Stored {

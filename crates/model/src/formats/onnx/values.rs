@@ -18,7 +18,7 @@ use crate::ops::Rearrange;
 pub(super) type Reason = String;
 
 /// The most numbers that a value of one example may have.
-pub(super) const MOST_NUMBERS: usize = 1 << 28;
+pub(super) const MOST_NUMBERS: usize = 1 << 26;
 
 /// The most numbers that a folded constant may have.
 pub(super) const MOST_CONSTANTS: usize = 1 << 25;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use safetensors::Dtype;
+
 use super::Lowering;
 use crate::formats::onnx::values::{
     Constant, Data, FILL, Kind, Live, Map, Origins, Reason, Value, broadcast, count,
@@ -158,7 +160,7 @@ impl Lowering<'_> {
     }
 
     /// Takes numbers from what may be copied or held.
-    pub(super) fn charge(&mut self, numbers: usize) -> Result<(), Reason> {
+    pub(in crate::formats::onnx) fn charge(&mut self, numbers: usize) -> Result<(), Reason> {
         let left = self.work.checked_sub(numbers);
         self.work = left.ok_or("is one of too many nodes that copy large values")?;
         Ok(())
@@ -344,9 +346,11 @@ impl Lowering<'_> {
         if constant.kind() != Kind::Float {
             return Err(format!("has whole numbers as its weight `{value}`"));
         }
+        self.charge(constant.count())?;
         let arranged = constant.mapped(layout)?;
         if let Data::Stored { tensor, order } = &arranged.data {
             let stored = self.store.tensor(*tensor);
+            let dtype = stored.dtype;
             let total = stored.shape.iter().product::<usize>();
             if arranged.count() == total && is_permutation(order.as_deref(), total) {
                 let name = stored.name.clone();
@@ -364,6 +368,7 @@ impl Lowering<'_> {
                             order: order.clone(),
                         };
                         let shape = arranged.shape.clone();
+                        self.take(&name, &shape, dtype)?;
                         self.parameters
                             .insert(name.clone(), Parameter { shape, source });
                         return Ok(name);
@@ -371,6 +376,8 @@ impl Lowering<'_> {
                 }
             }
         }
+        self.spend(arranged.count())?;
+        self.take(value, &arranged.shape, Dtype::F64)?;
         let numbers = self.store.floats(&arranged)?;
         let mut name = format!("{value} ({})", self.at);
         while self.parameters.contains_key(&name) || self.store.position(&name).is_some() {

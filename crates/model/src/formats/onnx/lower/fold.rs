@@ -71,7 +71,7 @@ impl<'a> Lowering<'a> {
         if let Some(tensor) = node.tensor("value")? {
             let name = node.output.first().ok_or("has no result")?;
             let position = self.store.add(name, tensor)?;
-            return self.store.constant(position);
+            return self.stored_constant(position);
         }
         if let Some(numbers) = node.floats("value_floats")? {
             let numbers: Vec<f64> = numbers.iter().map(|&x| f64::from(x)).collect();

@@ -33,6 +33,7 @@ use std::collections::HashMap;
 
 pub(super) use builder::{Built, Parameter, Source};
 
+use super::limits::{MOST_FOLDED, MOST_WORK};
 use super::proto::NodeProto;
 use super::signatures;
 use super::store::Store;
@@ -59,13 +60,18 @@ pub(super) struct Lowering<'a> {
     pub(super) budget: usize,
     /// Numbers that may still be copied or held.
     pub(super) work: usize,
+    /// Bytes of the file.
+    pub(super) length: usize,
+    /// Bytes of the parameters so far.
+    pub(super) taken: usize,
     settled: HashMap<builder::Settled, usize>,
     /// Name of the node that is read.
     at: String,
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(store: Store<'a>, opset: i64) -> Self {
+    pub(super) fn new(store: Store<'a>, opset: i64, length: usize) -> Self {
+        let all = length.saturating_add(store.side().length());
         Self {
             store,
             opset,
@@ -77,8 +83,10 @@ impl<'a> Lowering<'a> {
             notes: Vec::new(),
             answer: None,
             tokens: None,
-            budget: 1 << 27,
-            work: 1 << 31,
+            budget: MOST_FOLDED.saturating_add(all),
+            work: MOST_WORK.saturating_add(all),
+            length,
+            taken: 0,
             settled: HashMap::new(),
             at: String::new(),
         }
@@ -88,7 +96,9 @@ impl<'a> Lowering<'a> {
     pub(super) fn node(&mut self, node: &'a NodeProto, name: &str) -> Result<(), Reason> {
         signatures::check(node)?;
         self.at = name.to_owned();
+        let first = self.built.len();
         let results = self.results(node)?;
+        self.charge_results(&results, first)?;
         if results.len() < node.output.len() {
             let unread = |name: &String| !self.readers.contains_key(name.as_str());
             if !node.output[results.len()..].iter().all(unread) {
@@ -136,6 +146,18 @@ impl<'a> Lowering<'a> {
             "Cast" | "CastLike" => self.cast(node)?,
             _ => self.activation(node)?,
         }])
+    }
+
+    /// The constant that a stored tensor is; whole numbers take eight bytes each.
+    pub(in crate::formats::onnx) fn stored_constant(
+        &mut self,
+        position: usize,
+    ) -> Result<Constant, Reason> {
+        let stored = self.store.tensor(position);
+        if !stored.is_float() {
+            self.spend(stored.shape.iter().product())?;
+        }
+        self.store.constant(position)
     }
 
     /// An operand.

@@ -33,7 +33,7 @@ impl Lowering<'_> {
         }
         let padding = windows.after;
         let size = fit(&mut windows, [height, width]);
-        count(&[channels, size[0], size[1]])?;
+        self.charge(count(&[channels, size[0], size[1]])?)?;
         if node.op_type == "MaxPool" {
             return Ok(self
                 .max(&x, [channels, height, width], &windows, size)?
