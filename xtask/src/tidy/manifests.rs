@@ -5,7 +5,7 @@ use toml::Table;
 use super::{Finding, TextFile};
 
 /// The workspace's packages; each depends on earlier ones only.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "model",
     "network",
     "data",
@@ -16,6 +16,7 @@ const ORDER: [&str; 10] = [
     "experiments",
     "xtask",
     "workspace-tests",
+    "fuzz",
 ];
 const SOLVERS: [&str; 2] = ["clarabel", "microlp"];
 const CONNECTIONS: [&str; 4] = ["hf-hub", "hyper", "reqwest", "ureq"];
