@@ -4,7 +4,9 @@
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 
+use model::onnx::proto::{ModelProto, NodeProto};
 use model::{Model, OpenOptions};
+use prost::Message;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use repair::{Evaluator, OnnxEvaluator};
@@ -127,6 +129,25 @@ fn files_of_the_corpora_have_one_meaning() {
     }
     assert!(count.different.is_empty(), "{count:#?}");
     assert!(count.equal > 10, "{count:#?}");
+}
+
+#[test]
+fn what_an_operator_must_say_is_not_assumed() {
+    let node = NodeProto {
+        op_type: "Concat".to_owned(),
+        input: vec!["x".to_owned(), "x".to_owned()],
+        output: vec!["joined".to_owned()],
+        ..NodeProto::default()
+    };
+    let choices = [0, 0];
+    let mut file = ModelProto::decode(onnx_file(&choices).as_slice()).unwrap();
+    let graph = file.graph.as_mut().unwrap();
+    graph.output[0].name = "joined".to_owned();
+    graph.node = vec![node];
+    file.opset_import[0].version = 13;
+    let bytes = file.encode_to_vec();
+    let refusal = Model::from_onnx(bytes, vec![], "concat", &OpenOptions::default()).unwrap_err();
+    assert!(refusal.to_string().contains("lacks its axis"), "{refusal}");
 }
 
 #[test]

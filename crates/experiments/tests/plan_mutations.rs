@@ -126,9 +126,10 @@ fn value(rng: &mut ChaCha8Rng, depth: usize) -> Value {
         2 => Value::Float(*FLOATS.choose(rng).unwrap()),
         3 => Value::String((*WORDS.choose(rng).unwrap()).to_owned()),
         4 => Value::Boolean(rng.random()),
-        5 | 6 => (0..rng.random_range(0..4))
-            .map(|_| value(rng, depth - 1))
-            .collect(),
+        5 | 6 => {
+            let count = rng.random_range(0..4);
+            Value::Array((0..count).map(|_| value(rng, depth - 1)).collect())
+        }
         _ => Value::Table(Table::from_iter([(key(rng), value(rng, depth - 1))])),
     }
 }
