@@ -72,14 +72,14 @@ pub(super) fn vocab_txt(bytes: &[u8]) -> bool {
     let folder = Folder::new();
     let path = folder.file("vocab.txt", bytes);
     let plain = tokenizes(Tokenizer::from_vocab(&path, Casing::default(), 16));
-    plain | tokenizes(Tokenizer::load(&with_settings(&folder)))
+    plain | tokenizes(Tokenizer::load(with_settings(&folder)))
 }
 
 /// A `tokenizer.json`.
 pub(super) fn tokenizer_json(bytes: &[u8]) -> bool {
     let folder = Folder::new();
     folder.file("tokenizer.json", bytes);
-    tokenizes(Tokenizer::load(&with_settings(&folder)))
+    tokenizes(Tokenizer::load(with_settings(&folder)))
 }
 
 fn with_settings(folder: &Folder) -> &Path {
