@@ -4,6 +4,8 @@
 //! The tests see the workspace from outside: through files, through the command, and through the libraries'
 //! public functions.
 
+pub mod formats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use toml::Table;
 use super::{Finding, TextFile};
 
 /// The workspace's packages; each depends on earlier ones only.
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "disk",
     "model",
     "network",
@@ -17,6 +17,7 @@ const ORDER: [&str; 11] = [
     "experiments",
     "xtask",
     "workspace-tests",
+    "fuzz",
 ];
 const SOLVERS: [&str; 2] = ["clarabel", "microlp"];
 const CONNECTIONS: [&str; 4] = ["hf-hub", "hyper", "reqwest", "ureq"];

@@ -243,7 +243,7 @@ impl Lowering<'_> {
             (0..node.input.len()).map(|i| self.value(node, i)).collect();
         let parts = parts?;
         let first = parts[0].shape().to_vec();
-        let axis = node.int("axis")?.unwrap_or(1);
+        let axis = node.int("axis")?.ok_or("lacks its axis")?;
         let axis = values::axis(axis, first.len())?;
         let mut shape = first.clone();
         shape[axis] = 0;

@@ -1,0 +1,7 @@
+//! Bytes for `workspace_tests::formats::read("idx", ..)`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    workspace_tests::formats::read("idx", bytes);
+});
