@@ -339,7 +339,7 @@ fn a_tokenizer_json_that_cannot_serve_is_refused_with_its_name() {
                 "sep": ["[SEP]", 3], "cls": ["[CLS]", 2], "trim_offsets": true,
                 "add_prefix_space": false })
             },
-            "special tokens around a pair: expected [2, 3, 3], got [2, 3, 3, 3]",
+            "post_processor: expected BertProcessing, TemplateProcessing, got \"RobertaProcessing\"",
         ),
     ];
     for (edit, expected) in cases {
