@@ -119,7 +119,8 @@ fn blobs_of(folder: &Path) -> Option<PathBuf> {
     known.then(|| repository.join("blobs"))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
