@@ -272,12 +272,6 @@ impl Graph {
         }
     }
 
-    /// Whether the outputs are affine in the layer's output: a repair of the layer alone is one
-    /// quadratic program.
-    pub fn is_affine_behind(&self, layer: &Layer) -> bool {
-        self.all_behind(layer, Op::is_affine)
-    }
-
     /// Whether an output depends on one channel of the layer's output alone, that of its own
     /// number: no node behind the layer that depends on it mixes channels.
     pub fn is_channelwise_behind(&self, layer: &Layer) -> bool {

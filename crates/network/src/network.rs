@@ -174,11 +174,6 @@ impl Network {
         self.graph().is_channelwise_behind(layer)
     }
 
-    /// Whether the outputs are affine in the layer's output.
-    pub fn is_affine_behind(&self, layer: &Layer) -> bool {
-        self.graph().is_affine_behind(layer)
-    }
-
     /// The number of answers, each with a score.
     pub fn classes(&self) -> usize {
         self.graph().classes()

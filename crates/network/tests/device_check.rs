@@ -47,6 +47,7 @@ fn check(choice: DeviceChoice, precision: Precision) {
             );
         }
         if let Some(folder) = std::env::var_os("OUT").map(PathBuf::from) {
+            std::fs::create_dir_all(&folder).unwrap();
             let file = format!("device_check {choice} {precision} {name}.json");
             let file = folder.join(file.replace([' ', ','], "_"));
             std::fs::write(file, serde_json::to_vec_pretty(&check).unwrap()).unwrap();

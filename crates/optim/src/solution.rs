@@ -100,9 +100,10 @@ pub struct Optimum {
 
 /// Multipliers y >= 0 of conflicting rows: J^T y is 0 up to rounding while b . y > 0.
 ///
-/// Every column cancels by itself, |sum_r y_r a_rj| <= [`CANCELLATION`] sum_r y_r |a_rj|, so
-/// that coefficients which differ from the rows' by that share of themselves contradict each
-/// other exactly. A large column proves nothing about the others, and scaling a column or a row
+/// Every column cancels by itself, |sum_r y_r a_rj| <= [`CANCELLATION`] sum_r y_r |a_rj|, and
+/// further where b . y is a small share of sum_r y_r |b_r|, so that coefficients which differ from
+/// the rows' by that share of themselves contradict each other exactly, and that only changes are
+/// left which are a million times as large as what a row asks for by itself. A large column proves nothing about the others, and scaling a column or a row
 /// changes no verdict. All rows named are hard.
 #[derive(Clone, Debug)]
 pub struct Farkas {

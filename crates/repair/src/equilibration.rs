@@ -1,10 +1,10 @@
 //! Metrics in which features and sensitivities have similar sizes.
 //!
 //! A row Σ_t δ_t ⊗ φ_t whose features or outputs differ by orders of magnitude makes kernel
-//! matrices in which the large ones drown the small ones. With the root mean squares
+//! matrices in which the large ones drown the small ones. With the sizes
 //!
 //! ```text
-//! a_j² = mean of φ_j² over the points' positions        g_o² = mean of δ_o² over the points
+//! a_j² = Σ φ_j² over the points' positions        g_o² = Σ δ_o² over the points' positions
 //! ```
 //!
 //! in the coordinates of a metric A ⊗ G, and D_j = max(1, a_j / (a_max / ρ)), E_o likewise from g,
@@ -12,7 +12,7 @@
 //! the change that a large feature multiplies costs next to nothing before and after, so that the
 //! minimum hardly moves, while ρ² fewer digits of the others are lost.
 //!
-//! With D = diag(a) and E = diag(g) in the Euclidean metric all sizes are 1: the rows are those of
+//! With D = diag(a) and E = diag(g) in the Euclidean metric all sizes are equal: the rows are those of
 //! the same problem in ordinary units. Its columns are entries of the tensors, each scaled by
 //! itself: whether rows contradict each other can be told in it whatever is to be minimised.
 
@@ -86,7 +86,7 @@ impl Equilibration {
         })
     }
 
-    /// The metric in which all sizes are 1.
+    /// The metric in which all sizes are equal.
     pub(crate) fn equal(&self) -> Metric {
         self.scaled(|sizes| {
             let sizes = sizes.iter();
@@ -106,17 +106,21 @@ impl Equilibration {
         Metric::of_blocks(scaled.collect())
     }
 
-    /// The largest ratio of two features, or of two sensitivities, of one group.
+    /// The largest ratio of a feature to the median one, or of sensitivities, of one group.
     pub(crate) fn spread(&self) -> f64 {
         let sizes = self.layers.iter().flatten().flatten();
         sizes.map(|sizes| spread(sizes)).fold(1.0, f64::max)
     }
 }
 
-/// The ratio of the largest size to the smallest that was seen.
+/// The ratio of the largest size to the median of those that were seen: large ones drown others,
+/// a few small ones do no harm.
 fn spread(sizes: &[f64]) -> f64 {
-    let seen = sizes.iter().copied().filter(|&size| size > 0.0);
-    largest(sizes) / seen.fold(f64::INFINITY, f64::min)
+    let mut seen: Vec<f64> = sizes.iter().copied().filter(|&size| size > 0.0).collect();
+    seen.sort_by(f64::total_cmp);
+    let lower = seen.len().saturating_sub(1) / 2;
+    seen.get(lower)
+        .map_or(1.0, |median| largest(sizes) / median)
 }
 
 fn largest(sizes: &[f64]) -> f64 {

@@ -231,6 +231,20 @@ impl<'a> FrozenRows<'a> {
         square.sqrt()
     }
 
+    /// Σ_r y_r b_r with right-hand sides that are evaluated at no change, divided by Σ_r y_r |b_r| where
+    /// that is not 0.
+    pub(crate) fn value_at_zero(&self, multipliers: &[Multiplier]) -> Result<f64, RepairError> {
+        let weights: HashMap<usize, f64> = multipliers.iter().map(|m| (m.row, m.value)).collect();
+        let (mut value, mut sides) = (0.0, 0.0_f64);
+        self.violations(&Unknown::zeros(&self.shape), |violation| {
+            if let Some(y) = weights.get(&violation.id) {
+                value += y * violation.amount;
+                sides += y * violation.amount.abs();
+            }
+        })?;
+        Ok(value / sides.max(f64::MIN_POSITIVE))
+    }
+
     /// What a row was divided by.
     pub(crate) fn unit_of(&self, row: usize) -> f64 {
         self.factors.get(&row).map_or(1.0, |factors| factors.unit)

@@ -51,7 +51,8 @@ pub struct Repair {
     pub efficacy: f64,
     /// Dual price of each point: how fast the objective rises with the bounds of
     /// its specification and pattern rows. All zero where the solver gives none: for the objective
-    /// `aprnn`, and when it stopped at a change that satisfies everything but may not be the best.
+    /// `aprnn`, and when it stopped at a change that satisfies everything but may not be the best or was found in
+    /// other units.
     pub prices: Vec<f64>,
     /// Sizes and times.
     pub report: Report,
@@ -225,9 +226,9 @@ pub struct Report {
     /// No change has a smaller objective (frozen pattern only); short of `objective` when the
     /// solver stopped at a change that satisfies everything and may not be the best.
     pub lower_bound: Option<f64>,
-    /// Whether rounding kept the solver from minimising the objective in its own units: the change
-    /// minimises the Euclidean norm in units in which features and sensitivities have size 1, and
-    /// `objective` is what was asked for at that change, which need not be its minimum.
+    /// Whether rounding kept the solver from minimising the objective in its own units: the change was
+    /// found in others, and `objective` is what was asked for at that change, which need not be its
+    /// minimum.
     pub rescaled: bool,
     /// Largest violation over all encoded rows at the answer, in the rows' units.
     pub worst_violation: f64,

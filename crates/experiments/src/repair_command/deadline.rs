@@ -53,14 +53,12 @@ impl Deadline {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let Some(left) = self.remaining() else {
+        let Some(limit) = self.limit else {
             return Some(work());
         };
-        let grace = self
-            .limit
-            .unwrap_or_default()
-            .mul_f64(GRACE)
-            .max(LEAST_GRACE);
+        // One grace for all that a command does.
+        let end = limit + limit.mul_f64(GRACE).max(LEAST_GRACE);
+        let left = end.saturating_sub(self.elapsed());
         let (answer, answered) = channel();
         let named = std::thread::Builder::new().name("work".to_owned());
         let thread = named.stack_size(STACK).spawn(move || {
@@ -70,7 +68,7 @@ impl Deadline {
         let Ok(thread) = thread else {
             return None;
         };
-        match answered.recv_timeout(left + grace) {
+        match answered.recv_timeout(left) {
             Ok(found) => Some(found),
             Err(RecvTimeoutError::Timeout) => None,
             // The work panicked, which is no matter of time.

@@ -273,7 +273,7 @@ impl Summary<'_> {
             if report.rescaled {
                 let objective = self.task.arguments.objective;
                 lines.push(format!(
-                    "sizes differ by so much that rounding hides the minimum of {objective}: the change was found in other units and need not be the smallest"
+                    "rounding hides the minimum of {objective}: the change was found in other units and need not be the smallest"
                 ));
             }
         }

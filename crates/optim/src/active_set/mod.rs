@@ -216,13 +216,15 @@ impl ActiveSet {
                 self.ascend();
                 continue;
             }
-            let batch = self.most_violated(&violations, limits, idle > PATIENCE);
+            let mut batch = self.most_violated(&violations, limits, idle > PATIENCE);
             if batch.is_empty() {
                 return Ascent::Rounded { residual };
             }
-            let bytes = self.factor.bytes_with(batch.len());
-            if bytes > limits.max_bytes {
-                return Ascent::Memory(bytes);
+            while self.factor.bytes_with(batch.len()) > limits.max_bytes {
+                if batch.len() == 1 {
+                    return Ascent::Memory(self.factor.bytes_with(1));
+                }
+                batch.truncate(batch.len() / 2);
             }
             if let Err(end) = self.advance(&batch, &violations) {
                 return end;

@@ -19,10 +19,16 @@ use crate::solution::{CANCELLATION, Farkas, Multiplier};
 /// Share of its magnitude that J^T y may keep to be worth polishing: what is lost in a kernel
 /// matrix.
 const POLISHABLE: f64 = 1e-6;
-/// Numbers of the largest matrix that is decomposed for that (128 MiB).
-const LARGEST: usize = 1 << 24;
+/// Numbers of the largest matrix that is decomposed for that (32 MiB), and its most rows: less than
+/// half a second.
+const LARGEST: usize = 1 << 22;
+const MOST_ROWS: usize = 400;
 /// Singular values below this share of the largest one belong to 0.
 const NULL: f64 = 1e-10;
+
+/// The share of sum_r y_r |b_r| in b . y below which columns must cancel further: what is left of
+/// them may only exclude changes a million times as large as the rows' own.
+const SMALL_SHARE: f64 = 1e-3;
 
 impl ActiveSet {
     /// Whether x = J^T lambda has cancelled as far as a proof of infeasibility asks of its norm.
@@ -40,9 +46,13 @@ impl ActiveSet {
         }
         let scaled = y.map(|(r, value)| (r, value / largest));
         let kept = |least: f64| scaled.clone().filter(move |(_, value)| *value > least);
-        let tried = [1e-10, 0.0].into_iter();
-        let mut tried = tried.map(|least| kept(least).collect::<Vec<_>>());
-        tried.find_map(|y| self.check(&y))
+        let [large, all] = [1e-10, 0.0].map(|least| kept(least).collect::<Vec<_>>());
+        let again = |all: Vec<_>| {
+            (all.len() > large.len())
+                .then(|| self.check(&all))
+                .flatten()
+        };
+        self.check(&large).or_else(|| again(all))
     }
 
     /// The proof that y is, or that it is once it is polished.
@@ -61,14 +71,16 @@ impl ActiveSet {
             return None;
         }
         let magnitudes = self.magnitudes(y);
-        if cancels(&sum, &magnitudes) {
+        if cancels(&sum, &magnitudes, value / sides) {
             return Some(self.farkas(y, &sum, value));
         }
         let polished = self.polished(y, &magnitudes)?;
         let rows = || polished.iter().map(|&(r, value)| (&self.rows[r], value));
         let sum = adjoint(&self.shape, &self.inputs, rows());
-        let value = rows().map(|(row, y)| row.rhs * y).sum();
-        let proves = value > CANCELLATION * sides && cancels(&sum, &self.magnitudes(&polished));
+        let value: f64 = rows().map(|(row, y)| row.rhs * y).sum();
+        let sides: f64 = rows().map(|(row, y)| row.rhs.abs() * y).sum();
+        let proves = value > CANCELLATION * sides
+            && cancels(&sum, &self.magnitudes(&polished), value / sides);
         proves.then(|| self.farkas(&polished, &sum, value))
     }
 
@@ -89,7 +101,8 @@ impl ActiveSet {
         let columns: Vec<usize> = (0..magnitudes.len())
             .filter(|&j| magnitudes[j] > 0.0)
             .collect();
-        if columns.is_empty() || columns.len().saturating_mul(y.len()) > LARGEST {
+        let numbers = columns.len().saturating_mul(y.len());
+        if columns.is_empty() || numbers > LARGEST || y.len() > MOST_ROWS {
             return None;
         }
         let mut transposed = Mat::zeros(columns.len().max(y.len()), y.len());
@@ -115,7 +128,13 @@ impl ActiveSet {
                 .for_each(|(w, v)| *w += share * v);
         }
         let is_positive = w.iter().all(|&w| w > 0.0);
-        is_positive.then(|| y.iter().zip(w).map(|(&(r, y), w)| (r, y * w)).collect())
+        let largest = y
+            .iter()
+            .zip(&w)
+            .map(|((_, y), w)| y * w)
+            .fold(0.0, f64::max);
+        let weighted = || y.iter().zip(&w).map(|(&(r, y), w)| (r, y * w / largest));
+        is_positive.then(|| weighted().collect())
     }
 
     fn farkas(&self, y: &[(usize, f64)], sum: &Unknown, value: f64) -> Farkas {
@@ -139,8 +158,9 @@ impl ActiveSet {
     }
 }
 
-/// |sum_j| <= CANCELLATION magnitude_j for every column j.
-fn cancels(sum: &Unknown, magnitudes: &[f64]) -> bool {
+/// |sum_j| <= CANCELLATION min(1, 1000 share) magnitude_j for every column j.
+fn cancels(sum: &Unknown, magnitudes: &[f64], share: f64) -> bool {
+    let kept = CANCELLATION * (share / SMALL_SHARE).min(1.0);
     let mut columns = sum.entries().zip(magnitudes);
-    columns.all(|(sum, magnitude)| sum.abs() <= CANCELLATION * magnitude)
+    columns.all(|(sum, magnitude)| sum.abs() <= kept * magnitude)
 }

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use super::{Baseline, BaselineOutcome, BaselineRepair, BaselineStop, BaselineTask, Predictor};
-use crate::{Method, Objective, Options, Outcome, Problem, Repair, RepairError, Report, repair};
+use crate::{
+    Method, Objective, Options, Outcome, Problem, Repair, RepairError, Report, StopReason, repair,
+};
 
 /// Frozen pattern, later biases, no weight or bias moved by more than 3, and the objective of
 /// experiment 1.
@@ -67,7 +69,18 @@ impl Baseline for Aprnn {
         Ok(match outcome {
             Outcome::Repaired(repair) => {
                 let report = repair.report.clone();
-                BaselineOutcome::Repaired(plain(*repair, &report)?)
+                let plain = plain(*repair, &report)?;
+                match report.rescaled {
+                    // Its program failed; the change is that of another one.
+                    true => BaselineOutcome::Stopped {
+                        reason: BaselineStop::Repair(StopReason::Solver(
+                            "the program's digits do not suffice".into(),
+                        )),
+                        best: Some(plain),
+                        seconds,
+                    },
+                    false => BaselineOutcome::Repaired(plain),
+                }
             }
             Outcome::Infeasible(conflict) => BaselineOutcome::Infeasible {
                 points: conflict.points,

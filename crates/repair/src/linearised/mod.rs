@@ -93,7 +93,8 @@ pub(crate) struct Linearised<'a> {
 pub(crate) struct Settings<'a> {
     /// How far beyond its bound each inequality is pushed.
     pub(crate) safety: f64,
-    /// The size of the outputs, 1 for ordinary ones.
+    /// What overshoots are measured in: the size of the outputs, 1 for ordinary ones, or more where
+    /// rounding moves them by more.
     pub(crate) unit: f64,
     /// Bytes that rows and sensitivities may take.
     pub(crate) max_memory: usize,
@@ -129,13 +130,17 @@ impl<'a> Linearised<'a> {
             coordinates,
             members: members.collect(),
         };
-        let state = suffix.at(None)?;
-        let parts = suffix.features(&state, 0)?.into_iter();
-        let numbers = parts.zip(&problem.coordinates).map(|(features, part)| {
-            let single = part.prepare(features).single();
-            single.map_or(part.len(), |h| h.len() + part.affine().group_outputs())
-        });
-        problem.widest_row = numbers.sum();
+        problem.widest_row = problem.columns();
+        if suffix.layers().len() > 1 && !suffix.has_single_positions() {
+            let state = suffix.at(None)?;
+            let parts = suffix.features(&state, 0)?.into_iter();
+            let numbers = parts.zip(&problem.coordinates).map(|(features, part)| {
+                let single = part.prepare(features).single();
+                let single = single.filter(|_| !part.affine().is_bias());
+                single.map_or(part.len(), |h| h.len() + part.affine().group_outputs())
+            });
+            problem.widest_row = numbers.sum();
+        }
         if suffix.has_single_positions() && !settings.keep_zeros {
             problem.single = Some(problem.single_inputs()?);
         }

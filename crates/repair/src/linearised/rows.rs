@@ -232,6 +232,8 @@ impl Linearised<'_> {
         let mut start = 0;
         for ((part, delta), features) in self.coordinates.iter().zip(deltas).zip(features) {
             match features.single() {
+                // A bias adds up what its positions ask for.
+                _ if part.affine().is_bias() => row.push(start, part.of_bias(delta)),
                 Some(h) => row.push_outer(start, part.of_sensitivity(delta), h),
                 None => row.push(start, part.of_gradient(delta, features)),
             }

@@ -242,7 +242,7 @@ fn multipliers(solution: RowSolution, limits: &Limits) -> Result<Vec<f64>, Seque
             "elastic rows were called infeasible".into(),
         )),
         RowSolution::Stopped { .. } if limits.expired() => Err(SequenceStop::Time),
-        RowSolution::Stopped { reason, .. } => Err(SequenceStop::Solver(format!("{reason:?}"))),
+        RowSolution::Stopped { reason, .. } => Err(SequenceStop::Solver(reason.to_string())),
     }
 }
 

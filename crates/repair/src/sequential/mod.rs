@@ -199,7 +199,7 @@ impl<'a, 'p> Walk<'a, 'p> {
         };
         if self.has_little_to_gain(&step) {
             // A step that the trust term shortens says nothing about the optimum.
-            return Ok(match self.control.relax() {
+            return Ok(match self.refused == 0 && self.control.relax() {
                 true => Turn::GoOn,
                 false => Turn::End(None),
             });

@@ -120,6 +120,7 @@ impl<'a> Run<'a> {
     fn outcome(&mut self) -> Result<Outcome, RepairError> {
         let (mut safety, _) = tolerances(self.problem.network.precision());
         let mut rounded: Option<Repair> = None;
+        let mut shortfalls = Vec::new();
         for _ in 0..ROUNDING_ATTEMPTS {
             let candidate = match self.candidate(safety) {
                 Ok(Proposal::Change(candidate)) => candidate,
@@ -136,9 +137,10 @@ impl<'a> Run<'a> {
             let missing = match self.judge(candidate)? {
                 Judgement::Final(outcome) => return Ok(outcome),
                 // What is missing, doubled, is what the next attempt adds.
-                Judgement::Lost(repair) => {
+                Judgement::Lost(repair, shortfall) => {
                     let missing = -2.0 * repair.least_slack / self.output_unit();
                     rounded = Some(*repair);
+                    shortfalls.extend(shortfall);
                     missing.max(safety.specification)
                 }
             };
@@ -150,7 +152,14 @@ impl<'a> Run<'a> {
                 return Ok(unfinished(self.out_of_time(), rounded));
             }
         }
-        Ok(self.lost_in_rounding(rounded))
+        // What stalled each time has stalled, and not in rounding.
+        match shortfalls
+            .pop()
+            .filter(|_| shortfalls.len() + 1 == ROUNDING_ATTEMPTS)
+        {
+            Some(reason) => Ok(unfinished(reason, rounded)),
+            None => Ok(self.lost_in_rounding(rounded)),
+        }
     }
 
     /// What a candidate comes to once it is saved: the file decides, not what the solver thinks of
@@ -168,10 +177,10 @@ impl<'a> Run<'a> {
             Some(StopReason::Stalled { worst_slack, .. })
                 if -worst_slack <= self.rounding_size()? =>
             {
-                Judgement::Lost(Box::new(repair))
+                Judgement::Lost(Box::new(repair), candidate.shortfall)
             }
             Some(reason) => Judgement::Final(unfinished(reason, Some(repair))),
-            None => Judgement::Lost(Box::new(repair)),
+            None => Judgement::Lost(Box::new(repair), None),
         })
     }
 
@@ -265,7 +274,7 @@ enum Judgement {
     /// The answer.
     Final(Outcome),
     /// Rounding alone has broken it: more safety may help.
-    Lost(Box<Repair>),
+    Lost(Box<Repair>, Option<StopReason>),
 }
 
 /// Whether outputs are affine in the change, so that all that can be asked of it is a quadratic
@@ -275,7 +284,12 @@ fn is_one_program(problem: &Problem<'_>, options: &Options, suffix: &Suffix<'_>)
         return false;
     };
     let is_plain = problem.start.is_none() && !options.keep_zeros && only.groups() == 1;
-    is_plain && problem.network.is_affine_behind(only.layer())
+    // Frozen patterns are taken of all nodes behind the layer, whether they depend on it or not.
+    let nodes = problem.network.graph().nodes().iter();
+    is_plain
+        && nodes
+            .skip(only.layer().node + 1)
+            .all(|node| node.op.is_affine())
 }
 
 fn unfinished(reason: StopReason, best: Option<Repair>) -> Outcome {

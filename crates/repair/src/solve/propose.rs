@@ -115,7 +115,8 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(proposal.map_or(Proposal::Infeasible, Proposal::Change))
+        let undecided = Proposal::Stopped(StopReason::Undecided);
+        Ok(proposal.map_or(undecided, Proposal::Change))
     }
 
     /// What a solver that ran out of digits has reached, if that holds once it is saved; else the
@@ -123,7 +124,7 @@ impl<'a> Run<'a> {
     fn rescaled_or(
         &mut self,
         safety: Safety,
-        reached: Option<Candidate>,
+        mut reached: Option<Candidate>,
     ) -> Result<Proposal, RepairError> {
         // Violations of a solver that ran out of digits may be less than the safety.
         let holds = match &reached {
@@ -132,29 +133,42 @@ impl<'a> Run<'a> {
                 .is_some_and(|repair| self.holds(&repair)),
             None => false,
         };
-        match reached {
-            Some(candidate) if holds => {
-                self.report.objective = self.objective(&candidate.change)?;
-                Ok(Proposal::Change(candidate))
-            }
-            _ => self.rescaled(safety),
+        if let Some(candidate) = reached.take_if(|_| holds) {
+            self.report.objective = self.objective(&candidate.change)?;
+            return Ok(Proposal::Change(candidate));
         }
+        Ok(match (self.rescaled(safety)?, reached) {
+            // Nothing better was found than what there was.
+            (Proposal::Stopped(_), Some(reached)) => Proposal::Change(reached),
+            (proposal, _) => proposal,
+        })
     }
 
     /// Solves the rows of the frozen pattern in other units than the objective's: rounding says
     /// less, and the change need not be the cheapest.
     pub(super) fn rescaled(&mut self, safety: Safety) -> Result<Proposal, RepairError> {
+        if self.expired() {
+            return Ok(Proposal::Stopped(self.out_of_time()));
+        }
+        let ordinary = self.frozen_in(&self.ordinary_units()?, safety)?;
         let sizes = self.equilibration(self.metric.clone())?;
         let spread = sizes.spread();
-        let caps = CAPS.into_iter().filter(|_| spread > BADLY_SCALED);
-        for cap in caps.take_while(|&cap| cap < spread) {
+        if !matches!(ordinary, Proposal::Change(_)) || spread <= BADLY_SCALED {
+            return Ok(ordinary);
+        }
+        let found = self.report.clone();
+        for cap in CAPS.into_iter().take_while(|&cap| cap < spread) {
             tracing::debug!(spread, cap, "the frozen rows in capped units");
-            let proposal = self.frozen_in(&sizes.capped(cap), safety)?;
-            if matches!(proposal, Proposal::Change(_)) || self.expired() {
-                return Ok(proposal);
+            let cheaper = self.frozen_in(&sizes.capped(cap), safety)?;
+            if matches!(cheaper, Proposal::Change(_)) {
+                return Ok(cheaper);
+            }
+            if self.expired() {
+                break;
             }
         }
-        self.frozen_in(&self.ordinary_units()?, safety)
+        self.report = found;
+        Ok(ordinary)
     }
 
     /// Solves the rows of the frozen pattern, minimising the norm of a metric.
@@ -193,7 +207,7 @@ impl<'a> Run<'a> {
                 self.report.rounds = proof.rounds;
                 Ok(Proposal::Infeasible)
             }
-            (Solution::Optimal(_), None) => Ok(Proposal::Infeasible),
+            (Solution::Optimal(_), None) => Ok(Proposal::Stopped(StopReason::Undecided)),
         }
     }
 
@@ -213,6 +227,7 @@ impl<'a> Run<'a> {
         self.report.rounds = stop.rounds;
         self.report.lower_bound = Some(stop.lower_bound);
         self.report.worst_violation = stop.worst_violation.unwrap_or(f64::NAN);
+        self.report.rescaled = false;
     }
 
     /// The value of the objective at a change.
@@ -328,6 +343,9 @@ impl<'a> Run<'a> {
     /// A sequence that gets there in other units than the objective's, where sizes differ by enough
     /// to be the reason why none did in those; from there on in the objective's.
     fn rescaled_sequence(&self, safety: Safety) -> Result<Option<Sequence>, RepairError> {
+        if self.expired() {
+            return Ok(None);
+        }
         let sizes = self.equilibration(self.metric.clone())?;
         let spread = sizes.spread();
         if spread <= BADLY_SCALED {

@@ -41,12 +41,15 @@ impl Run<'_> {
         };
         Ok(match self.judge(candidate)? {
             Judgement::Final(outcome) => outcome,
-            Judgement::Lost(repair) => self.lost_in_rounding(Some(*repair)),
+            Judgement::Lost(repair, _) => self.lost_in_rounding(Some(*repair)),
         })
     }
 
     /// The conflict that proves the rows infeasible, made smaller; `None` without a proof.
     fn conflict(&mut self, safety: Safety) -> Result<Option<Conflict>, RepairError> {
+        if self.expired() {
+            return Ok(None);
+        }
         let metric = self.ordinary_units()?;
         let mut rows = self.frozen_rows(&metric, safety)?;
         let Solution::Infeasible(proof) = minimise_l2(&mut rows, &self.limits())? else {
@@ -54,6 +57,12 @@ impl Run<'_> {
         };
         let named = conflicting(&rows, &proof.multipliers);
         let (proof, points, minimal) = self.shrink(&mut rows, proof, named)?;
+        rows.restrict(&points);
+        if rows.value_at_zero(&proof.multipliers)? <= 0.0 {
+            // Right-hand sides are known to the rounding of the point at which they were taken, and
+            // candidates of rows that contradict each other lie far away.
+            return Ok(None);
+        }
         let radius = proof.value / rows.gradient_norm(&proof.multipliers);
         let rows_total = optim::Constraints::total(&rows);
         drop(rows);

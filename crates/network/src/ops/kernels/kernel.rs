@@ -59,6 +59,12 @@ pub(crate) fn apply<K: Kernel, const D: usize, const E: usize>(
     Some(Tensor::from_primitive::<Autodiff<Flex>>(y))
 }
 
+/// Whether a tensor, differentiated or not, lives on the flex device.
+pub(crate) fn is_on_flex<const D: usize>(x: &Tensor<D>) -> bool {
+    let plain = x.clone().try_into_primitive::<Flex>().is_ok();
+    plain || x.clone().try_into_primitive::<Autodiff<Flex>>().is_ok()
+}
+
 /// The numbers of a constant that lives on the flex device; `None` for a tensor
 /// that is differentiated, lives elsewhere or is not f32.
 pub(crate) fn constant<const D: usize>(tensor: &Tensor<D>) -> Option<Constant> {
