@@ -35,7 +35,7 @@ pub use error::DiskError;
 pub use place::Place;
 
 /// The most bytes of a file of settings or of a list of names, such as `config.json`: 16 MiB.
-pub const MOST_SETTINGS: u64 = 1 << 24;
+pub const MOST_SETTINGS: u64 = 1 << 21;
 
 /// Opens a plain file and says how many bytes it has. A link is followed; a pipe, a socket or a device is
 /// refused, because reading one may never end.

@@ -116,7 +116,9 @@ fn blobs_of(folder: &Path) -> Option<PathBuf> {
     let repository = snapshots.parent()?;
     let name = repository.file_name()?.to_str()?;
     let known = REPOSITORIES.iter().any(|kind| name.starts_with(kind));
-    known.then(|| repository.join("blobs"))
+    let blobs = repository.join("blobs");
+    // It may be a link to another disk.
+    known.then(|| blobs.canonicalize().unwrap_or(blobs))
 }
 
 #[cfg(unix)]

@@ -101,6 +101,9 @@ impl<'a> Outputs<'a> {
         if file.file_name().is_none() {
             return usage(format!("{name}: expected the name of a file"));
         }
+        if file.exists() && !file.is_file() {
+            return usage(format!("{name}: expected a file, got a device or a pipe"));
+        }
         // Also where a link leads nowhere.
         if file.symlink_metadata().is_ok() && !self.force {
             return usage(format!("{name} exists; write over it with --force"));

@@ -94,7 +94,7 @@ impl<'a> Output<'a> {
         let mode = match (is_private, original) {
             (true, _) => 0o600,
             (false, Some(original)) => original.permissions().mode() & 0o666,
-            (false, None) => 0o644,
+            (false, None) => 0o666,
         };
         let mut builder = tempfile::Builder::new();
         builder.permissions(fs::Permissions::from_mode(mode));

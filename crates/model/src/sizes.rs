@@ -29,17 +29,22 @@ enum Unknown {
 
 impl Graph {
     /// Checks that no value of an example of the given extents has more than [`MOST_NUMBERS`] numbers,
-    /// with the borders around images and the images that are cut into patches. What does not fit is no
-    /// error here: nodes from there on are not looked at, as they are not computed either.
+    /// with the borders around images and the images that are cut into patches, and returns how many the
+    /// largest has. What does not fit is no error here: nodes from there on are not looked at, as they are
+    /// not computed either.
     ///
     /// # Errors
     /// [`TooLarge`] for the first node that would.
-    pub fn check_sizes(&self, example: &[usize]) -> Result<(), TooLarge> {
+    pub fn check_sizes(&self, example: &[usize]) -> Result<usize, TooLarge> {
         let too_large = |node: &Node, shape: Vec<usize>| TooLarge {
             node: node.name.clone(),
             shape,
         };
         let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes().len());
+        let largest = |shapes: &[Vec<usize>]| {
+            let counts = shapes.iter().map(|shape| shape.iter().product());
+            counts.max().unwrap_or(0)
+        };
         for node in self.nodes() {
             let sources: Vec<&[usize]> = node.sources.iter().map(|&id| &shapes[id][..]).collect();
             let shape = match node.op {
@@ -48,11 +53,11 @@ impl Graph {
             };
             match shape {
                 Ok(shape) => shapes.push(shape),
-                Err(Unknown::Misfit) => return Ok(()),
+                Err(Unknown::Misfit) => return Ok(largest(&shapes)),
                 Err(Unknown::TooLarge(shape)) => return Err(too_large(node, shape)),
             }
         }
-        Ok(())
+        Ok(largest(&shapes))
     }
 }
 

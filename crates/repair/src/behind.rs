@@ -8,16 +8,22 @@ use crate::RepairError;
 const NUMBERS: usize = 1 << 22;
 /// The most inputs that are: more of a few numbers each would only take memory.
 const INPUTS: usize = 512;
+/// The most numbers of one value of all of them, 512 MiB in 32 bits.
+const VALUES: usize = 1 << 27;
 /// The most token sequences that are: those of one batch should be of like length.
 const SEQUENCES: usize = 32;
 
-/// The most inputs of a shape that are pushed through a network at once.
-pub fn batch_size(shape: &[usize]) -> usize {
+/// The most inputs of a shape that are pushed through a network at once: fewer where it makes large
+/// values of them.
+pub fn batch_size(network: &Network, shape: &[usize]) -> usize {
     let example = shape.iter().product::<usize>().max(1);
-    match shape {
+    let most = match shape {
         [2, _] => SEQUENCES,
         _ => (NUMBERS / example).clamp(1, INPUTS),
-    }
+    };
+    // The network itself refuses inputs of which it would make too much.
+    let largest = network.graph().check_sizes(shape).unwrap_or(VALUES);
+    most.min((VALUES / largest.max(1)).max(1))
 }
 
 /// Inputs, and where they fit in memory their values in front of a layer.
@@ -52,7 +58,7 @@ impl<'a> Behind<'a> {
             // The network says what it expects.
             network.batch_of(inputs, shape)?;
         }
-        let size = batch_size(shape);
+        let size = batch_size(network, shape);
         let order = network.by_length(inputs, shape);
         let parts = order.chunks(size).map(|chosen| Part {
             chosen: chosen.to_vec(),

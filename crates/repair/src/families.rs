@@ -1,4 +1,5 @@
-//! The families of rows of a frozen-pattern repair, and how their identifiers are laid out.
+//! The rows of a frozen-pattern repair: their families, how their identifiers are laid out, and what is
+//! known of one.
 
 use network::{Network, NodeId, Pattern};
 use optim::Shape;
@@ -67,6 +68,60 @@ impl Kind {
             | Self::Sign { point, .. }
             | Self::Window { point, .. } => Some(point),
             Self::Box { .. } => None,
+        }
+    }
+}
+
+/// The factors of a row: its input, sensitivity and tail.
+#[derive(Clone)]
+pub(crate) struct Factors {
+    pub(crate) input: usize,
+    pub(crate) sensitivity: Vec<f64>,
+    pub(crate) tail: Vec<f64>,
+    /// What both are divided by.
+    pub(crate) unit: f64,
+}
+
+impl Factors {
+    pub(crate) fn divided_by(mut self, unit: f64) -> Self {
+        let numbers = self.sensitivity.iter_mut().chain(&mut self.tail);
+        numbers.for_each(|number| *number /= unit);
+        self.unit = unit;
+        self
+    }
+}
+
+/// A violated row before its factors are known.
+pub(crate) struct Violation {
+    pub(crate) id: usize,
+    /// Of the row, in its unit.
+    pub(crate) amount: f64,
+    pub(crate) kind: Kind,
+    /// What the row is divided by.
+    pub(crate) unit: f64,
+    /// The left side at the candidate, divided.
+    pub(crate) value: f64,
+    /// The right side, divided, safety included.
+    pub(crate) bound: f64,
+}
+
+impl Violation {
+    /// The row `value >= bound` in a unit, kept `safety` units inside its half-space.
+    pub(crate) fn new(
+        id: usize,
+        kind: Kind,
+        [value, bound]: [f64; 2],
+        unit: f64,
+        safety: f64,
+    ) -> Self {
+        let (value, bound) = (value / unit, bound / unit + safety);
+        Self {
+            id,
+            amount: bound - value,
+            kind,
+            unit,
+            value,
+            bound,
         }
     }
 }

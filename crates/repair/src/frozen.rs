@@ -26,7 +26,7 @@ use optim::{
 
 use crate::affine::Features;
 use crate::coordinates::Coordinates;
-use crate::families::{Families, Kind};
+use crate::families::{Factors, Families, Kind, Violation};
 use crate::metric::Metric;
 use crate::suffix::{PointTarget, State, Suffix};
 use crate::units::Units;
@@ -70,54 +70,6 @@ pub struct FrozenRows<'a> {
     single: bool,
     /// Known factors of rows.
     factors: HashMap<usize, Factors>,
-}
-
-/// The factors of a row: its input, sensitivity and tail.
-#[derive(Clone)]
-struct Factors {
-    input: usize,
-    sensitivity: Vec<f64>,
-    tail: Vec<f64>,
-    /// What both are divided by.
-    unit: f64,
-}
-
-impl Factors {
-    fn divided_by(mut self, unit: f64) -> Self {
-        let numbers = self.sensitivity.iter_mut().chain(&mut self.tail);
-        numbers.for_each(|number| *number /= unit);
-        self.unit = unit;
-        self
-    }
-}
-
-/// A violated row before its factors are known.
-struct Violation {
-    id: usize,
-    /// Of the row, in its unit.
-    amount: f64,
-    kind: Kind,
-    /// What the row is divided by.
-    unit: f64,
-    /// The left side at the candidate, divided.
-    value: f64,
-    /// The right side, divided, safety included.
-    bound: f64,
-}
-
-impl Violation {
-    /// The row `value >= bound` in a unit, kept `safety` units inside its half-space.
-    fn new(id: usize, kind: Kind, [value, bound]: [f64; 2], unit: f64, safety: f64) -> Self {
-        let (value, bound) = (value / unit, bound / unit + safety);
-        Self {
-            id,
-            amount: bound - value,
-            kind,
-            unit,
-            value,
-            bound,
-        }
-    }
 }
 
 impl<'a> FrozenRows<'a> {

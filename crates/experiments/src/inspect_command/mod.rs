@@ -81,6 +81,13 @@ pub fn execute(arguments: &InspectArguments) -> Result<String> {
     Ok(description.text())
 }
 
+/// An error and what it is due to, in a line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = causes.map(|cause| format!(": {cause}"));
+    [error.to_string()].into_iter().chain(causes).collect()
+}
+
 impl Description {
     fn new(model: &Model, arguments: &InspectArguments) -> Self {
         let graph = model.graph();
@@ -94,7 +101,7 @@ impl Description {
             input_shape: graph.input_shape().to_vec(),
             // A network can be described without the files of its tokenizer or preprocessing.
             inputs: inputs.map_or_else(
-                |error| format!("not known: {error}"),
+                |error| format!("not known: {}", with_causes(&error)),
                 |resolved| resolved.sentence,
             ),
             answers: graph.classes(),

@@ -94,7 +94,7 @@ impl Subject {
             self.device,
             self.network.device(),
             self.network.precision(),
-            repair::batch_size(shape),
+            repair::batch_size(&self.network, shape),
             shape,
         );
         let check = check.map_err(prepare(|| format!("device {}", self.device)))?;

@@ -10,7 +10,9 @@ pub(crate) struct Configured<'a>(pub(crate) &'a Checkpoint);
 
 impl<'a> Configured<'a> {
     fn value(self, key: &str) -> Option<&'a Value> {
-        self.0.config().and_then(|config| config.get(key))
+        let value = self.0.config().and_then(|config| config.get(key));
+        // A key that is null says nothing.
+        value.filter(|value| !value.is_null())
     }
 
     /// Refuses what a key says; `reason` ends a sentence that begins with the key.

@@ -72,7 +72,8 @@ impl Model {
         });
         let mut renamed = BTreeMap::new();
         for (name, bytes) in &written.external {
-            if !at(name).exists() || holds(&at(name), bytes) {
+            let is_data = is_name_of_data(name);
+            if is_data && (!at(name).exists() || holds(&at(name), bytes)) {
                 continue;
             }
             let is_free = |path: &Path| {
@@ -110,6 +111,14 @@ impl Model {
     }
 }
 
+/// Whether a name that a file chose for its tensors is one that nothing but a reader of tensors opens: other
+/// programs read files by their names.
+fn is_name_of_data(name: &str) -> bool {
+    let endings = ["data", "bin", "weight", "weights", "params"];
+    let ending = name.rsplit(['.', '_']).next().unwrap_or_default();
+    !name.starts_with('.') && ending.len() < name.len() && endings.contains(&ending)
+}
+
 /// Whether a file holds these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> bool {
     disk::read(path, bytes.len() as u64).is_ok_and(|held| held == bytes)
@@ -127,4 +136,33 @@ fn put(output: &Output<'_>, bytes: &[u8]) -> Result<bool, ModelError> {
             path: path.to_owned(),
             source,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_lie_under_names_that_no_other_program_reads() {
+        for name in [
+            "m.data",
+            "model.onnx.data",
+            "weights.bin",
+            "model.onnx_data",
+            "w.weight",
+        ] {
+            assert!(is_name_of_data(name), "{name}");
+        }
+        for name in [
+            ".bash_profile",
+            ".data",
+            "Makefile",
+            "sitecustomize.py",
+            "data",
+            "a.data.sh",
+            "",
+        ] {
+            assert!(!is_name_of_data(name), "{name}");
+        }
+    }
 }

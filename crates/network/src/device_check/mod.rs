@@ -125,8 +125,7 @@ impl DeviceCheck {
     }
 }
 
-/// One line, such as `device wgpu checked: 23 operator shapes at batch 8 of [784], worst forward
-/// 3.1e-7, backward 8.0e-7 of the scale, 4.2 s`.
+/// One line: the device, how many operator shapes at which batch, and the worst of both directions.
 impl fmt::Display for DeviceCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [forward, backward] = self.worst();

@@ -14,7 +14,7 @@ use crate::error::shorten;
 use crate::{DataError, file};
 
 /// The most bytes of a vocabulary: 64 MiB, which holds millions of words.
-const MOST_VOCABULARY: u64 = 1 << 26;
+const MOST_VOCABULARY: u64 = 1 << 23;
 
 /// Token ids below this are exact in 32-bit floats, which is how a network takes them.
 const ID_LIMIT: u32 = 1 << 24;

@@ -41,6 +41,10 @@ const MOST_STEPS: usize = 8;
 /// Letters of a word, as in every BERT.
 const MOST_LETTERS: u64 = 100;
 
+/// Bytes of what stands in front of the rest of a word, and of the token for unknown ones: both are
+/// written once for every piece.
+const MOST_MARK: usize = 32;
+
 /// Tokens besides those of the vocabulary, and letters of each.
 const MOST_ADDED: usize = 10_000;
 const MOST_ADDED_LETTERS: usize = 256;
@@ -73,6 +77,7 @@ pub(super) fn checked(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
         "processors",
         &POST_PROCESSORS,
     )?;
+    expect_templates(path, &file)?;
     expect_added(path, &file)?;
     if let Some(object) = file.as_object_mut() {
         for part in ["decoder", "padding", "truncation"] {
@@ -92,6 +97,14 @@ fn expect_word_piece(path: &Path, file: &Value) -> Result<(), DataError> {
             return Err(invalid(path, "model", "WordPiece", &shorten(kind)));
         }
         _ => return Err(invalid(path, "model", "WordPiece", "none")),
+    }
+    for name in ["continuing_subword_prefix", "unk_token"] {
+        let text = file.get("model").and_then(|model| model.get(name));
+        let text = text.and_then(Value::as_str).unwrap_or_default();
+        if text.len() > MOST_MARK {
+            let (expected, got) = (format!("at most {MOST_MARK} bytes"), shorten(text));
+            return Err(invalid(path, name, &expected, &got));
+        }
     }
     match file.pointer("/model/max_input_chars_per_word") {
         None => Ok(()),
@@ -136,6 +149,40 @@ fn expect_steps(
             Some(kind) if known.contains(&&kind[..]) => {}
             Some(kind) => return refuse(&shorten(&kind)),
             None => return refuse("one without a type"),
+        }
+    }
+    Ok(())
+}
+
+/// Checks that templates name sentences that there are and special tokens that are defined: the parser
+/// takes both for granted.
+fn expect_templates(path: &Path, file: &Value) -> Result<(), DataError> {
+    let step = file.get("post_processor").into_iter();
+    let inner = file.pointer("/post_processor/processors");
+    let inner = inner.and_then(Value::as_array).into_iter().flatten();
+    let is_template = |step: &&Value| step["type"] == "TemplateProcessing";
+    for template in step.chain(inner).filter(is_template) {
+        let tokens = template.get("special_tokens").and_then(Value::as_object);
+        let tokens = tokens.into_iter().flatten();
+        let defined: Vec<&str> = tokens.map(|(id, _)| id.as_str()).collect();
+        for (list, sentences) in [("single", &["A"][..]), ("pair", &["A", "B"])] {
+            let pieces = template.get(list).and_then(Value::as_array);
+            for piece in pieces.into_iter().flatten() {
+                let id = |kind: &str| piece.get(kind)?.get("id")?.as_str();
+                let known = match (id("SpecialToken"), id("Sequence")) {
+                    (Some(token), None) => defined.contains(&token),
+                    (None, Some(sentence)) => sentences.contains(&sentence),
+                    _ => false,
+                };
+                if !known {
+                    let expected = format!(
+                        "sentences {} and tokens of special_tokens",
+                        sentences.join(", ")
+                    );
+                    let got = shorten(&piece.to_string());
+                    return Err(invalid(path, "a template", &expected, &got));
+                }
+            }
         }
     }
     Ok(())

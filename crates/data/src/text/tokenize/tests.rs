@@ -358,6 +358,56 @@ fn a_tokenizer_json_that_cannot_serve_is_refused_with_its_name() {
 }
 
 #[test]
+fn marks_that_are_written_for_every_piece_are_short() {
+    for name in ["continuing_subword_prefix", "unk_token"] {
+        let mut file = description();
+        file["model"][name] = json!("#".repeat(1000));
+        let message = from_description(&file).unwrap_err().to_string();
+        assert!(
+            message.contains("expected at most 32 bytes"),
+            "{name}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_template_of_tokens_and_sentences_that_are_not_there_is_refused() {
+    let special = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+    let sentence = |id: &str| json!({ "Sequence": { "id": id, "type_id": 0 } });
+    let template = |single: [Value; 3], tokens: Value| {
+        let pair = [
+            special("[CLS]"),
+            sentence("A"),
+            special("[SEP]"),
+            sentence("B"),
+        ];
+        let mut file = description();
+        file["post_processor"] = json!({
+            "type": "TemplateProcessing", "single": single,
+            "pair": pair, "special_tokens": tokens,
+        });
+        from_description(&file)
+    };
+    let both = json!({
+        "[CLS]": { "id": "[CLS]", "ids": [2], "tokens": ["[CLS]"] },
+        "[SEP]": { "id": "[SEP]", "ids": [3], "tokens": ["[SEP]"] },
+    });
+    let usual = [special("[CLS]"), sentence("A"), special("[SEP]")];
+    assert!(template(usual.clone(), both.clone()).is_ok());
+    let mut without = both.clone();
+    without.as_object_mut().unwrap().remove("[SEP]");
+    let second = [special("[CLS]"), sentence("B"), special("[SEP]")];
+    let nothing = [special("[CLS]"), json!({}), special("[SEP]")];
+    for (single, tokens) in [(usual, without), (second, both.clone()), (nothing, both)] {
+        let message = template(single, tokens).unwrap_err().to_string();
+        assert!(
+            message.contains("a template: expected sentences"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
 fn damaged_and_missing_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &[u8]| {
