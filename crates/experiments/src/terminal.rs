@@ -35,6 +35,15 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c.escape_unicode().to_string())
 }
 
+/// A name that stands within a line: its own ends of lines and tabs are written out, too.
+pub(crate) fn in_line(name: &str) -> String {
+    let written = |c: char| match c {
+        '\n' | '\r' | '\t' => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    name.chars().map(written).collect()
+}
+
 /// A JSON text in which they are written as JSON escapes them, so that it means what it meant.
 pub(crate) fn shown_json(text: &str) -> Cow<'_, str> {
     escaped(text, |c| format!("\\u{:04x}", u32::from(c)))

@@ -504,20 +504,14 @@ fn scored(graph: &Graph, answer: AnswerRule, origin: &str) -> Result<Graph, Mode
     Ok(scored)
 }
 
-/// The names under `id2label` of the configuration, control characters written out; none unless every
-/// output has one.
+/// The names under `id2label` of the configuration; none unless every output has one.
 fn class_names(checkpoint: &Checkpoint, classes: usize) -> Vec<String> {
     let names = checkpoint
         .config()
         .and_then(|config| config.get("id2label"));
     let name = |class: usize| {
         let name = names?.get(class.to_string())?;
-        // A name stands within a line.
-        let shown = |c: char| match c.is_control() {
-            true => c.escape_default().to_string(),
-            false => c.to_string(),
-        };
-        name.as_str().map(|name| name.chars().map(shown).collect())
+        name.as_str().map(str::to_owned)
     };
     (0..classes)
         .map(name)

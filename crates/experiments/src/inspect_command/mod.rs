@@ -14,6 +14,7 @@ use crate::repair_command::PREPROCESSINGS;
 use crate::repair_command::intake;
 use crate::store::json;
 use crate::table::{right_align, table};
+use crate::terminal;
 
 /// The most class names that are printed.
 const SHOWN_CLASSES: usize = 20;
@@ -132,7 +133,7 @@ impl Description {
         if !self.class_names.is_empty() {
             let names = self.class_names.iter().enumerate().take(SHOWN_CLASSES);
             let names: Vec<String> = names
-                .map(|(class, name)| format!("{class} {name}"))
+                .map(|(class, name)| format!("{class} {}", terminal::in_line(name)))
                 .collect();
             let more = self.class_names.len().saturating_sub(SHOWN_CLASSES);
             let more = if more > 0 {

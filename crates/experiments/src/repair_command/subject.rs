@@ -12,6 +12,7 @@ use super::arguments::SourceArguments;
 use super::intake::{self, Resolved};
 use crate::error::{ExperimentError, Result, prepare};
 use crate::progress::Progress;
+use crate::terminal;
 
 /// A loaded network.
 pub(crate) struct Subject {
@@ -166,8 +167,8 @@ impl Subject {
     /// The name of an answer, or its number; of several labels all their names.
     pub(crate) fn class(&self, class: usize) -> String {
         let name = |class: usize| {
-            let name = self.class_names().get(class).cloned();
-            name.unwrap_or_else(|| class.to_string())
+            let name = self.class_names().get(class);
+            name.map_or_else(|| class.to_string(), |name| terminal::in_line(name))
         };
         match self.checkpoint.answer() {
             AnswerRule::EachAbove(_) => {
