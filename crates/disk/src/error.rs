@@ -3,6 +3,21 @@
 use std::io;
 use std::path::PathBuf;
 
+/// What is wrong as an error of input and output, whose caller names the path.
+impl From<DiskError> for io::Error {
+    fn from(error: DiskError) -> Self {
+        let problem = match error {
+            DiskError::Io { source, .. } => return source,
+            DiskError::NotAFile { got, .. } => format!("expected a plain file, got {got}"),
+            DiskError::TooLarge { limit, got, .. } => {
+                format!("expected at most {limit} bytes, got {got} or more")
+            }
+            other => other.to_string(),
+        };
+        Self::new(io::ErrorKind::InvalidInput, problem)
+    }
+}
+
 /// Errors of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -34,7 +34,8 @@ use std::path::{Component, Path};
 pub use error::DiskError;
 pub use place::Place;
 
-/// The most bytes of a file of settings or of a list of names, such as `config.json`: 16 MiB.
+/// The most bytes of a file of settings or of a list of names, such as `config.json`: 2 MiB. Parsed JSON
+/// takes up to a hundred times as much.
 pub const MOST_SETTINGS: u64 = 1 << 21;
 
 /// Opens a plain file and says how many bytes it has. A link is followed; a pipe, a socket or a device is

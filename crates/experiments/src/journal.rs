@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{ExperimentError, Result};
 use crate::terminal::shown_json;
 
+/// The most bytes of a journal or of another file of a run: 1 GiB, which holds a million trials.
+pub(crate) const MOST_BYTES: u64 = 1 << 30;
+
 /// A journal open for appending.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -71,7 +74,7 @@ impl Journal {
 ///
 /// A last line without line end, or one that does not parse, is torn and left out.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, u64)> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match disk::read(path, MOST_BYTES).map_err(std::io::Error::from) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         Err(error) => return Err(ExperimentError::io("read", path)(error)),
@@ -136,5 +139,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (records, whole) = read::<u32>(&folder.path().join("none.jsonl")).unwrap();
         assert_eq!((records.len(), whole), (0, 0));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_no_journal_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.jsonl");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let refused = read::<u32>(&path).unwrap_err();
+        assert!(matches!(refused, ExperimentError::Io { .. }), "{refused}");
     }
 }

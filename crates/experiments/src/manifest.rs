@@ -1,7 +1,6 @@
 //! What a run was made of: builds, seeds, hashes, machine, splits.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -221,7 +220,8 @@ pub fn hash(bytes: &[u8]) -> String {
 /// # Errors
 /// [`ExperimentError::Io`] if it cannot be read.
 pub fn hash_file(path: &Path) -> Result<(u64, String)> {
-    let mut file = File::open(path).map_err(ExperimentError::io("open", path))?;
+    let opened = disk::open(path).map_err(std::io::Error::from);
+    let (mut file, _) = opened.map_err(ExperimentError::io("open", path))?;
     let mut digest = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     let mut bytes = 0;

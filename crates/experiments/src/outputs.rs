@@ -158,7 +158,7 @@ fn files_of(model: &Model) -> Vec<PathBuf> {
     let origin = PathBuf::from(model.origin());
     let mut files = model.external_files();
     if model.origin().ends_with(INDEX) {
-        let text = std::fs::read(&origin).unwrap_or_default();
+        let text = disk::read(&origin, disk::MOST_SETTINGS).unwrap_or_default();
         let index: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         let shards = index.get("weight_map").and_then(|map| map.as_object());
         let shards = shards.into_iter().flat_map(|map| map.values());

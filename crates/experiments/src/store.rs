@@ -256,13 +256,18 @@ pub(crate) fn json(value: &impl Serialize, what: impl FnOnce() -> String) -> Res
     Ok(shown_json(&text).into_owned())
 }
 
-fn read_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
-    let path = run.join(name);
-    let text = std::fs::read(&path).map_err(|error| ExperimentError::NotARun {
+/// A file of a run, which may come from elsewhere.
+fn read_text(run: &Path, name: &str) -> Result<String> {
+    let read = disk::read_text(&run.join(name), journal::MOST_BYTES).map_err(std::io::Error::from);
+    read.map_err(|error| ExperimentError::NotARun {
         path: run.to_path_buf(),
         problem: format!("{name}: {error}"),
-    })?;
-    serde_json::from_slice(&text).map_err(|error| ExperimentError::NotARun {
+    })
+}
+
+fn read_json<T: DeserializeOwned>(run: &Path, name: &str) -> Result<T> {
+    let text = read_text(run, name)?;
+    serde_json::from_str(&text).map_err(|error| ExperimentError::NotARun {
         path: run.to_path_buf(),
         problem: format!("{name}: {error}"),
     })
@@ -287,10 +292,7 @@ pub(crate) fn read_device_checks(run: &Path) -> Result<Vec<DeviceChecks>> {
 /// The resolved plan of a run; its files need not be there.
 pub(crate) fn read_plan(run: &Path, vocabulary: &Vocabulary<'_>) -> Result<ResolvedPlan> {
     let path = run.join(PLAN);
-    let text = std::fs::read_to_string(&path).map_err(|error| ExperimentError::NotARun {
-        path: run.to_path_buf(),
-        problem: format!("{PLAN}: {error}"),
-    })?;
+    let text = read_text(run, PLAN)?;
     let root = repository_root(run);
     ResolvedPlan::parse(
         &path.display().to_string(),

@@ -155,6 +155,21 @@ fn what_a_run_folder_and_a_plan_say_is_shown() {
     is_harmless(&experiments("report", &[&run]));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_a_run_folder_is_refused_and_not_waited_for() {
+    let folder = Folder::new();
+    let run = folder.path("run");
+    fs::create_dir_all(&run).unwrap();
+    let pipe = Path::new(&run).join("plan.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let output = experiments("report", &[&run]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(unframed(&said).contains("expectedaplainfile"), "{said}");
+}
+
 #[test]
 fn numbers_out_of_range_are_refused_for_what_they_are() {
     let folder = Folder::new();

@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
     fn outcome(&mut self) -> Result<Outcome, RepairError> {
         let (mut safety, _) = tolerances(self.problem.network.precision());
         let mut rounded: Option<Repair> = None;
-        let mut shortfalls = Vec::new();
+        let mut stalled = Vec::new();
         for _ in 0..ROUNDING_ATTEMPTS {
             let candidate = match self.candidate(safety) {
                 Ok(Proposal::Change(candidate)) => candidate,
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
                 Judgement::Lost(repair, shortfall) => {
                     let missing = -2.0 * repair.least_slack / self.output_unit();
                     rounded = Some(*repair);
-                    shortfalls.extend(shortfall);
+                    stalled.extend(shortfall);
                     missing.max(safety.specification)
                 }
             };
@@ -152,14 +152,12 @@ impl<'a> Run<'a> {
                 return Ok(unfinished(self.out_of_time(), rounded));
             }
         }
-        // What stalled each time has stalled, and not in rounding.
-        match shortfalls
-            .pop()
-            .filter(|_| shortfalls.len() + 1 == ROUNDING_ATTEMPTS)
-        {
-            Some(reason) => Ok(unfinished(reason, rounded)),
-            None => Ok(self.lost_in_rounding(rounded)),
-        }
+        // What stalled each time has stalled, and was not lost in rounding.
+        let each_time = stalled.len() == ROUNDING_ATTEMPTS;
+        Ok(match stalled.pop().filter(|_| each_time) {
+            Some(reason) => unfinished(reason, rounded),
+            None => self.lost_in_rounding(rounded),
+        })
     }
 
     /// What a candidate comes to once it is saved: the file decides, not what the solver thinks of
@@ -249,7 +247,7 @@ impl<'a> Run<'a> {
         Equilibration::new(&self.suffix, metric, set, &self.outputs, memory)
     }
 
-    /// The Euclidean metric in units in which all features and sensitivities have size 1.
+    /// The Euclidean metric in units in which all features and sensitivities have equal sizes.
     fn ordinary_units(&self) -> Result<Metric, RepairError> {
         let plain = Metric::euclidean(self.suffix.layers());
         Ok(self.equilibration(plain)?.equal())
@@ -273,7 +271,7 @@ impl<'a> Run<'a> {
 enum Judgement {
     /// The answer.
     Final(Outcome),
-    /// Rounding alone has broken it: more safety may help.
+    /// Rounding alone has broken it: more safety may help. With the reason, if it had stalled.
     Lost(Box<Repair>, Option<StopReason>),
 }
 

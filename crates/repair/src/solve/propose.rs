@@ -5,9 +5,10 @@ use std::time::Instant;
 use optim::generate::minimise_norm;
 use optim::lp::{Clarabel, LpStop, Microlp};
 use optim::norms::Norm;
-use optim::{Constraints, Limits, Multiplier, Optimum, Solution, Stop, minimise_l2};
+use optim::{Farkas, Limits, Multiplier, Optimum, Solution, Stop, minimise_l2};
 
 use super::Run;
+use crate::affine::Affine;
 use crate::frozen::{FrozenRows, Safety};
 use crate::full::{FullOutcome, FullProgram};
 use crate::linearised::Settings;
@@ -45,6 +46,20 @@ pub(super) enum Proposal {
     Stopped(StopReason),
 }
 
+/// The rows of a frozen pattern, solved.
+enum Frozen {
+    /// The optimum, as a change of tensors, with the price of every point.
+    Optimal {
+        optimum: Optimum,
+        change: Change,
+        prices: Vec<f64>,
+    },
+    /// No answer, and the change that was reached.
+    Stopped { stop: Stop, best: Option<Change> },
+    /// A proof that there is none.
+    Infeasible(Farkas),
+}
+
 impl<'a> Run<'a> {
     /// A change that satisfies the encoded rows, or that there is none.
     pub(super) fn candidate(&mut self, safety: Safety) -> Result<Proposal, RepairError> {
@@ -74,49 +89,75 @@ impl<'a> Run<'a> {
         )
     }
 
-    fn frozen(&mut self, safety: Safety) -> Result<Proposal, RepairError> {
-        let mut rows = self.frozen_rows(&self.metric, safety)?;
+    /// The rows of a frozen pattern, solved in a metric; with a norm, which has none, in the Euclidean
+    /// one.
+    fn solved(
+        &self,
+        metric: &Metric,
+        safety: Safety,
+        norm: Option<Norm>,
+    ) -> Result<Frozen, RepairError> {
+        let mut rows = self.frozen_rows(metric, safety)?;
         let limits = self.limits();
-        let solution = match self.options.objective.norm() {
+        let solution = match norm {
             None => minimise_l2(&mut rows, &limits)?,
             Some(norm) => minimise_by_lp(norm, &mut rows, &limits)?,
         };
-        let columns = rows.shape().entries();
-        let proposal = match &solution {
-            Solution::Optimal(optimum) => Some(Candidate {
-                prices: self.prices(&rows, &optimum.multipliers),
+        Ok(match solution {
+            Solution::Optimal(optimum) => Frozen::Optimal {
                 change: rows.change(&optimum.x),
-                shortfall: None,
-            }),
-            Solution::Stopped(stop) => {
-                let change = stop.best.as_ref().map(|x| rows.change(x));
-                change.map(|change| Candidate {
+                prices: self.prices(&rows, &optimum.multipliers),
+                optimum,
+            },
+            Solution::Stopped(stop) => Frozen::Stopped {
+                best: stop.best.as_ref().map(|x| rows.change(x)),
+                stop,
+            },
+            Solution::Infeasible(proof) => Frozen::Infeasible(proof),
+        })
+    }
+
+    fn frozen(&mut self, safety: Safety) -> Result<Proposal, RepairError> {
+        let layers = self.suffix.layers().iter();
+        self.report.columns = layers.map(Affine::entries).sum();
+        match self.solved(&self.metric, safety, self.options.objective.norm())? {
+            Frozen::Optimal {
+                optimum,
+                change,
+                prices,
+            } => {
+                self.record_optimum(&optimum);
+                Ok(Proposal::Change(Candidate {
+                    change,
+                    prices,
+                    shortfall: None,
+                }))
+            }
+            Frozen::Infeasible(_) => self.rescaled(safety),
+            Frozen::Stopped { stop, best } => {
+                self.record_stop(&stop);
+                let reason = self.stop_reason(&stop.reason);
+                let reached = best.map(|change| Candidate {
                     change,
                     prices: vec![0.0; self.problem.set.len()],
-                    shortfall: Some(self.stop_reason(&stop.reason)),
-                })
-            }
-            Solution::Infeasible(_) => None,
-        };
-        drop(rows);
-        self.report.columns = columns;
-        match solution {
-            Solution::Optimal(optimum) => self.record_optimum(&optimum),
-            Solution::Infeasible(_) => return self.rescaled(safety),
-            Solution::Stopped(stop) => {
-                self.record_stop(&stop);
-                if let optim::StopReason::Numerical { .. } = stop.reason {
-                    return self.rescaled_or(safety, proposal);
-                }
-                if let Some(candidate) = &proposal {
-                    self.report.objective = self.objective(&candidate.change)?;
-                } else {
-                    return Ok(Proposal::Stopped(self.stop_reason(&stop.reason)));
+                    shortfall: Some(reason.clone()),
+                });
+                match (stop.reason, reached) {
+                    (optim::StopReason::Numerical { .. }, reached) => {
+                        self.rescaled_or(safety, reached)
+                    }
+                    (_, Some(reached)) => self.reached(reached),
+                    (_, None) => Ok(Proposal::Stopped(reason)),
                 }
             }
         }
-        let undecided = Proposal::Stopped(StopReason::Undecided);
-        Ok(proposal.map_or(undecided, Proposal::Change))
+    }
+
+    /// A change at which a solver stopped; how far it is from the optimum, objective and lower bound
+    /// tell.
+    fn reached(&mut self, candidate: Candidate) -> Result<Proposal, RepairError> {
+        self.report.objective = self.objective(&candidate.change)?;
+        Ok(Proposal::Change(candidate))
     }
 
     /// What a solver that ran out of digits has reached, if that holds once it is saved; else the
@@ -134,8 +175,7 @@ impl<'a> Run<'a> {
             None => false,
         };
         if let Some(candidate) = reached.take_if(|_| holds) {
-            self.report.objective = self.objective(&candidate.change)?;
-            return Ok(Proposal::Change(candidate));
+            return self.reached(candidate);
         }
         Ok(match (self.rescaled(safety)?, reached) {
             // Nothing better was found than what there was.
@@ -151,9 +191,12 @@ impl<'a> Run<'a> {
             return Ok(Proposal::Stopped(self.out_of_time()));
         }
         let ordinary = self.frozen_in(&self.ordinary_units()?, safety)?;
+        if !matches!(ordinary, Proposal::Change(_)) {
+            return Ok(ordinary);
+        }
         let sizes = self.equilibration(self.metric.clone())?;
         let spread = sizes.spread();
-        if !matches!(ordinary, Proposal::Change(_)) || spread <= BADLY_SCALED {
+        if spread <= BADLY_SCALED {
             return Ok(ordinary);
         }
         let found = self.report.clone();
@@ -171,44 +214,40 @@ impl<'a> Run<'a> {
         Ok(ordinary)
     }
 
-    /// Solves the rows of the frozen pattern, minimising the norm of a metric.
+    /// Solves the rows of the frozen pattern, minimising the norm of another metric than the
+    /// objective's.
     fn frozen_in(&mut self, metric: &Metric, safety: Safety) -> Result<Proposal, RepairError> {
-        let mut rows = self.frozen_rows(metric, safety)?;
-        let solution = minimise_l2(&mut rows, &self.limits())?;
-        let change = match &solution {
-            Solution::Optimal(optimum) => Some(rows.change(&optimum.x)),
-            _ => None,
-        };
-        drop(rows);
-        self.report.lower_bound = None;
-        match (solution, change) {
-            (Solution::Optimal(optimum), Some(change)) => {
+        let solved = self.solved(metric, safety, None)?;
+        let proposal = match solved {
+            Frozen::Optimal {
+                optimum, change, ..
+            } => {
                 self.record_optimum(&optimum);
-                self.report.lower_bound = None;
                 self.report.rescaled = true;
                 self.report.objective = self.objective(&change)?;
-                Ok(Proposal::Change(Candidate {
+                Proposal::Change(Candidate {
                     change,
                     prices: vec![0.0; self.problem.set.len()],
                     shortfall: None,
-                }))
+                })
             }
-            (Solution::Stopped(stop), _) => {
+            Frozen::Stopped { stop, .. } => {
                 self.record_stop(&stop);
-                self.report.lower_bound = None;
-                Ok(Proposal::Stopped(match stop.reason {
+                Proposal::Stopped(match stop.reason {
                     // Neither a change nor a proof.
                     optim::StopReason::Numerical { .. } => StopReason::Undecided,
                     reason => self.stop_reason(&reason),
-                }))
+                })
             }
-            (Solution::Infeasible(proof), _) => {
+            Frozen::Infeasible(proof) => {
                 self.report.rows = proof.rows_used;
                 self.report.rounds = proof.rounds;
-                Ok(Proposal::Infeasible)
+                Proposal::Infeasible
             }
-            (Solution::Optimal(_), None) => Ok(Proposal::Stopped(StopReason::Undecided)),
-        }
+        };
+        // What the dual bounds is not what was asked for.
+        self.report.lower_bound = None;
+        Ok(proposal)
     }
 
     fn record_optimum(&mut self, optimum: &Optimum) {

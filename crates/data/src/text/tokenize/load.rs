@@ -13,7 +13,7 @@ use super::{Tokenizer, encode, invalid, rules};
 use crate::error::shorten;
 use crate::{DataError, file};
 
-/// The most bytes of a vocabulary: 64 MiB, which holds millions of words.
+/// The most bytes of a vocabulary: 8 MiB, which holds hundreds of thousands of words.
 const MOST_VOCABULARY: u64 = 1 << 23;
 
 /// Token ids below this are exact in 32-bit floats, which is how a network takes them.
