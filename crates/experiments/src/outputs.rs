@@ -46,7 +46,7 @@ impl<'a> Outputs<'a> {
     ///
     /// # Errors
     /// [`ExperimentError::Usage`] for one file under two flags, for a file that is an input, that exists
-    /// and is not to be written over, or that is or lacks a folder.
+    /// and is not to be written over, that is no file, or that lacks a folder.
     pub(crate) fn check<'i>(&self, inputs: impl IntoIterator<Item = Input<'i>>) -> Result<()> {
         let inputs: Vec<Input<'_>> = inputs.into_iter().collect();
         for (flag, path) in self.named() {

@@ -30,7 +30,7 @@ use crate::{DataError, file};
 /// The most bytes of a picture file: 2^27, two for every pixel that a picture may have.
 pub const MAX_ENCODED: u64 = 1 << 27;
 
-/// The most pixels of a picture, before and after it is resized: 2^26, a square of 8192 x 8192.
+/// The most pixels of a picture as it is stored: 2^26, a square of 8192 x 8192.
 pub const MAX_PIXELS: u64 = 1 << 26;
 
 /// An 8-bit RGB picture.
