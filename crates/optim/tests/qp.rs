@@ -220,6 +220,22 @@ fn opposite_rows_are_infeasible_and_named() {
 }
 
 #[test]
+fn rows_that_a_change_of_a_thousand_satisfies_are_no_conflict() {
+    // All but cancelling, and asking for all but nothing: (-1052, 1053) satisfies both.
+    let problem = plane(vec![
+        row(0, 0, &[1.0, 1.0], 1.0),
+        row(1, 0, &[-1.0, -1.0 + 1.9e-9], -1.0 + 2e-6),
+    ]);
+    assert!(!matches!(solve(&problem), RowSolution::Infeasible(_)));
+    // With more asked for the same columns are a conflict up to rounding.
+    let problem = plane(vec![
+        row(0, 0, &[1.0, 1.0], 1.0),
+        row(1, 0, &[-1.0, -1.0 + 1.9e-9], 1.0),
+    ]);
+    assert!(matches!(solve(&problem), RowSolution::Infeasible(_)));
+}
+
+#[test]
 fn a_row_without_coefficients_is_infeasible_or_idle() {
     let zero = |rhs| plane(vec![row(0, 0, &[0.0, 0.0], rhs)]);
     assert!(matches!(solve(&zero(1.0)), RowSolution::Infeasible(_)));

@@ -183,9 +183,9 @@ impl<'a> FrozenRows<'a> {
         square.sqrt()
     }
 
-    /// Σ_r y_r b_r with right-hand sides that are evaluated at no change, divided by Σ_r y_r |b_r| where
-    /// that is not 0.
-    pub(crate) fn value_at_zero(&self, multipliers: &[Multiplier]) -> Result<f64, RepairError> {
+    /// The share Σ_r y_r b_r / Σ_r y_r |b_r| of right-hand sides that are evaluated at no change; 0 where
+    /// all are 0.
+    pub(crate) fn share_at_zero(&self, multipliers: &[Multiplier]) -> Result<f64, RepairError> {
         let weights: HashMap<usize, f64> = multipliers.iter().map(|m| (m.row, m.value)).collect();
         let (mut value, mut sides) = (0.0, 0.0_f64);
         self.violations(&Unknown::zeros(&self.shape), |violation| {

@@ -13,7 +13,7 @@
 use faer::Mat;
 
 use super::ActiveSet;
-use crate::rows::{Row, Unknown, adjoint};
+use crate::rows::{Unknown, adjoint};
 use crate::solution::{CANCELLATION, Farkas, Multiplier};
 
 /// Share of its magnitude that J^T y may keep to be worth polishing: what is lost in a kernel
@@ -57,31 +57,23 @@ impl ActiveSet {
 
     /// The proof that y is, or that it is once it is polished.
     fn check(&self, y: &[(usize, f64)]) -> Option<Farkas> {
-        let rows = || y.iter().map(|&(r, value)| (&self.rows[r], value));
-        let value: f64 = rows().map(|(row, y)| row.rhs * y).sum();
-        let sides: f64 = rows().map(|(row, y)| row.rhs.abs() * y).sum();
-        let is_hard = rows().all(|(row, _)| row.softness == 0.0);
-        if !is_hard || value.is_nan() || value <= CANCELLATION * sides {
+        if y.iter().any(|&(r, _)| self.rows[r].softness != 0.0) {
             return None;
         }
-        let sum = adjoint(&self.shape, &self.inputs, rows());
+        let combined = Combination::of(self, y);
         // What cancels column by column cancels as a whole, which costs less to see.
         let lengths: f64 = y.iter().map(|(r, y)| y * self.diagonal[*r].sqrt()).sum();
-        if sum.norm_l2() > POLISHABLE * lengths {
+        if !combined.asks() || combined.sum.norm_l2() > POLISHABLE * lengths {
             return None;
         }
         let magnitudes = self.magnitudes(y);
-        if cancels(&sum, &magnitudes, value / sides) {
-            return Some(self.farkas(y, &sum, value));
+        if combined.cancels(&magnitudes) {
+            return Some(self.farkas(y, &combined));
         }
-        let polished = self.polished(y, &magnitudes)?;
-        let rows = || polished.iter().map(|&(r, value)| (&self.rows[r], value));
-        let sum = adjoint(&self.shape, &self.inputs, rows());
-        let value: f64 = rows().map(|(row, y)| row.rhs * y).sum();
-        let sides: f64 = rows().map(|(row, y)| row.rhs.abs() * y).sum();
-        let proves = value > CANCELLATION * sides
-            && cancels(&sum, &self.magnitudes(&polished), value / sides);
-        proves.then(|| self.farkas(&polished, &sum, value))
+        let y = self.polished(y, &magnitudes)?;
+        let combined = Combination::of(self, &y);
+        let proves = combined.asks() && combined.cancels(&self.magnitudes(&y));
+        proves.then(|| self.farkas(&y, &combined))
     }
 
     /// sum_r y_r |a_rj| of every column j.
@@ -137,30 +129,54 @@ impl ActiveSet {
         is_positive.then(|| weighted().collect())
     }
 
-    fn farkas(&self, y: &[(usize, f64)], sum: &Unknown, value: f64) -> Farkas {
-        let named = |&(r, value): &(usize, f64)| {
-            let row: &Row = &self.rows[r];
-            Multiplier {
-                row: row.id,
-                input: row.input,
-                value,
-            }
+    fn farkas(&self, y: &[(usize, f64)], combined: &Combination) -> Farkas {
+        let named = |&(r, value): &(usize, f64)| Multiplier {
+            row: self.rows[r].id,
+            input: self.rows[r].input,
+            value,
         };
         let mut multipliers: Vec<Multiplier> = y.iter().map(named).collect();
         multipliers.sort_by(|a, b| b.value.total_cmp(&a.value));
         Farkas {
             multipliers,
-            residual: sum.norm_l2(),
-            value,
+            residual: combined.sum.norm_l2(),
+            value: combined.value,
             rows_used: self.rows.len(),
             rounds: 0,
         }
     }
 }
 
-/// |sum_j| <= CANCELLATION min(1, 1000 share) magnitude_j for every column j.
-fn cancels(sum: &Unknown, magnitudes: &[f64], share: f64) -> bool {
-    let kept = CANCELLATION * (share / SMALL_SHARE).min(1.0);
-    let mut columns = sum.entries().zip(magnitudes);
-    columns.all(|(sum, magnitude)| sum.abs() <= kept * magnitude)
+/// The combination of rows with multipliers y.
+struct Combination {
+    /// J^T y.
+    sum: Unknown,
+    /// b . y.
+    value: f64,
+    /// sum_r y_r |b_r|.
+    sides: f64,
+}
+
+impl Combination {
+    fn of(set: &ActiveSet, y: &[(usize, f64)]) -> Self {
+        let rows = || y.iter().map(|&(r, value)| (&set.rows[r], value));
+        Self {
+            sum: adjoint(&set.shape, &set.inputs, rows()),
+            value: rows().map(|(row, y)| row.rhs * y).sum(),
+            sides: rows().map(|(row, y)| row.rhs.abs() * y).sum(),
+        }
+    }
+
+    /// Whether it asks for more than nothing.
+    fn asks(&self) -> bool {
+        self.value > CANCELLATION * self.sides
+    }
+
+    /// Whether every column cancels as far as what is asked for demands.
+    fn cancels(&self, magnitudes: &[f64]) -> bool {
+        let share = self.value / self.sides;
+        let kept = CANCELLATION * (share / SMALL_SHARE).min(1.0);
+        let mut columns = self.sum.entries().zip(magnitudes);
+        columns.all(|(sum, magnitude)| sum.abs() <= kept * magnitude)
+    }
 }

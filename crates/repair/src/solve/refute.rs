@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use network::Precision;
-use optim::{Farkas, Multiplier, Solution, minimise_l2};
+use optim::{CANCELLATION, Farkas, Multiplier, Solution, minimise_l2};
 
 use super::propose::Proposal;
 use super::{Judgement, Run, tolerances, unfinished};
@@ -58,7 +58,7 @@ impl Run<'_> {
         let named = conflicting(&rows, &proof.multipliers);
         let (proof, points, minimal) = self.shrink(&mut rows, proof, named)?;
         rows.restrict(&points);
-        if rows.value_at_zero(&proof.multipliers)? <= 0.0 {
+        if rows.share_at_zero(&proof.multipliers)? <= CANCELLATION {
             // Right-hand sides are known to the rounding of the point at which they were taken, and
             // candidates of rows that contradict each other lie far away.
             return Ok(None);
