@@ -62,7 +62,10 @@ fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
 
 /// Whether a terminal acts on a character rather than showing it.
 fn is_command(c: char) -> bool {
-    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
     (c.is_control() && !matches!(c, '\n' | '\t')) || turns
 }
 
@@ -220,12 +223,13 @@ mod tests {
                 r"\u{7f}\u{80}\u{9b}31m\u{9f}",
             ),
             (
-                "\u{202a}\u{202e}\u{2066}\u{2069}",
-                r"\u{202a}\u{202e}\u{2066}\u{2069}",
+                "\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}",
+                r"\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}",
             ),
         ] {
             assert_eq!(shown(text), expected);
         }
+        assert_eq!(in_line("a\nb\tc"), r"a\nb\tc");
         for text in [
             "",
             "two\n\tlines",
